@@ -1,0 +1,93 @@
+"""An engine for the theory of two-layer neural networks: derive, solve, simulate, verify.
+
+This package is the front door: the public names and nothing else. Each name is fetched from its layer when it is first
+used (PEP 562), so that ``import hermiton`` loads neither SymPy nor Numba and compiles nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the same table for mypy, pyright and editors; tests/packaging holds the two together
+    from hermiton.numerics.solve import solve
+    from hermiton.numerics.sweep import sweep
+    from hermiton.theory.activation import Activation
+    from hermiton.theory.derive import derive
+    from hermiton.theory.errors import (
+        AccuracyError,
+        AssumptionError,
+        CodegenError,
+        DerivationError,
+        VerificationError,
+    )
+    from hermiton.theory.gaussian.expectation import gaussian_expectation
+    from hermiton.theory.notation import z
+    from hermiton.theory.online_sgd import Isotropic, OnlineSGD, Overlaps
+    from hermiton.verification.report import Report
+    from hermiton.verification.simulate import simulate
+    from hermiton.verification.verify import verify
+
+    __version__: str
+
+__all__ = [
+    "AccuracyError",
+    "Activation",
+    "AssumptionError",
+    "CodegenError",
+    "DerivationError",
+    "Isotropic",
+    "OnlineSGD",
+    "Overlaps",
+    "Report",
+    "VerificationError",
+    "__version__",
+    "derive",
+    "gaussian_expectation",
+    "simulate",
+    "solve",
+    "sweep",
+    "verify",
+    "z",
+]
+
+# public name -> (module, attribute)
+_HOME = {
+    "AccuracyError": ("hermiton.theory.errors", "AccuracyError"),
+    "Activation": ("hermiton.theory.activation", "Activation"),
+    "AssumptionError": ("hermiton.theory.errors", "AssumptionError"),
+    "CodegenError": ("hermiton.theory.errors", "CodegenError"),
+    "DerivationError": ("hermiton.theory.errors", "DerivationError"),
+    "Isotropic": ("hermiton.theory.online_sgd", "Isotropic"),
+    "OnlineSGD": ("hermiton.theory.online_sgd", "OnlineSGD"),
+    "Overlaps": ("hermiton.theory.online_sgd", "Overlaps"),
+    "Report": ("hermiton.verification.report", "Report"),
+    "VerificationError": ("hermiton.theory.errors", "VerificationError"),
+    "derive": ("hermiton.theory.derive", "derive"),
+    "gaussian_expectation": ("hermiton.theory.gaussian.expectation", "gaussian_expectation"),
+    "simulate": ("hermiton.verification.simulate", "simulate"),
+    "solve": ("hermiton.numerics.solve", "solve"),
+    "sweep": ("hermiton.numerics.sweep", "sweep"),
+    "verify": ("hermiton.verification.verify", "verify"),
+    "z": ("hermiton.theory.notation", "z"),
+}
+
+if not TYPE_CHECKING:  # hidden from static tools, which would otherwise accept any misspelt name
+
+    def __getattr__(name: str) -> object:
+        """Fetch a public name from its layer and keep it."""
+        if name == "__version__":
+            from importlib.metadata import version
+
+            value: object = version("hermiton")  # pyproject.toml is the one place where the version is written
+        elif name in _HOME:
+            from importlib import import_module
+
+            module, attribute = _HOME[name]
+            value = getattr(import_module(module), attribute)
+        else:
+            raise AttributeError(f"module 'hermiton' has no attribute {name!r}; its public names: {', '.join(__all__)}")
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, fetched or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,232 @@
+"""From a system to functions: lower it, print it, write the module, import it.
+
+`kernel_source` is a pure function of the system and the target, so its text, its hash and its compiled code are the
+same in every process.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from hermiton.theory.errors import CodegenError
+from hermiton.theory.systems import Array, OdeSystem
+
+from .cache import content_hash, load_module
+from .elementary import map_source
+from .lower import lower_observables, lower_rhs
+from .printers import LanePrinter, MpmathPrinter, ProgramPrinter, PythonPrinter, ScalarPrinter
+from .program import Program, VectorMap
+
+__all__ = ["CompiledSystem", "Target", "compile_system", "kernel_source"]
+
+Target = Literal["scalar", "lanes", "python", "mpmath"]
+_PRINTERS: dict[str, type[ProgramPrinter]] = {
+    "scalar": ScalarPrinter,
+    "lanes": LanePrinter,
+    "python": PythonPrinter,
+    "mpmath": MpmathPrinter,
+}
+
+# contract, nsz and reassoc let loops vectorise; nnan and ninf would break the step control, which relies on NaN.
+_HEADER = """\
+import math
+
+from numba import njit, types
+
+from hermiton.numerics.codegen.pointers import row
+
+FLAGS = {"error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}, "cache": True, "nogil": True}
+VECTOR = types.float64[::1]
+kernel = njit(types.void(types.float64, VECTOR, VECTOR, types.int64[::1], VECTOR, VECTOR), **FLAGS)
+lane_kernel = njit(types.void(VECTOR, VECTOR, VECTOR, types.int64[::1], VECTOR, VECTOR), **FLAGS)
+"""
+
+
+def _docstring(system: OdeSystem, target: str) -> str:
+    sets = ", ".join(f"{s.name} ({s.size})" for s in system.sets)
+    lines = [f'"""{system.name}: generated {target} kernel, generic in the sizes of {sets}.', ""]
+    lines += [f"time: {system.time}"] if system.time else []
+    lines += [f"assumes: {assumption}" for assumption in system.assumptions]
+    lines += [f"neglects: {system.remainder}"] if system.remainder else []
+    return "\n".join(lines).rstrip() + '\n"""\n'
+
+
+def _functions(system: OdeSystem) -> tuple[Program, ...]:
+    programs = [lower_rhs(system)]
+    if system.observables:
+        programs.append(lower_observables(system))
+    return tuple(programs)
+
+
+@functools.lru_cache(maxsize=64)
+def _lowered(system: _Identity) -> tuple[Program, ...]:
+    return _functions(system.of)
+
+
+@dataclass(frozen=True, eq=False)
+class _Identity:
+    """A system as a cache key: compared by identity, because hashing all of its expressions costs as much as lowering."""
+
+    of: OdeSystem
+
+    def __hash__(self) -> int:
+        return id(self.of)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.of is self.of
+
+
+def kernel_source(system: OdeSystem, target: Target = "scalar") -> str:
+    """The readable source of a system's kernels, equations as comments.
+
+    Parameters
+    ----------
+    system : OdeSystem
+        What to compile.
+    target : {"scalar", "lanes", "python", "mpmath"}
+        One trajectory in doubles; many in lockstep; plain Python; any precision.
+
+    Returns
+    -------
+    str
+        A module with a function ``rhs`` and, if the system has observables, ``observables`` (``rhs_lanes`` and
+        ``observables_lanes`` for lanes).
+
+    Raises
+    ------
+    CodegenError
+        If an expression can't be lowered or printed; the message holds the sub-expression.
+    """
+    if target not in _PRINTERS:
+        raise CodegenError(f"target={target!r} is not one of {sorted(_PRINTERS)}: choose one of them")
+    programs = _lowered(_Identity(system))
+    printed = ["\n".join(_PRINTERS[target](program).function()) + "\n" for program in programs]
+    if target == "python":
+        return "\n\n".join([_docstring(system, target) + "\nimport math\n", *printed])
+    if target == "mpmath":
+        return "\n\n".join([_docstring(system, target) + "\nimport mpmath as mp\n", *printed])
+    maps = sorted({s.function for program in programs for s in program.walk() if isinstance(s, VectorMap)})
+    return "\n\n".join([_docstring(system, target) + "\n" + _HEADER, *(map_source(m) for m in maps), *printed])
+
+
+@dataclass(frozen=True)
+class CompiledSystem:
+    """A system with its compiled functions and the layout of its flat arguments.
+
+    Parameters
+    ----------
+    system : OdeSystem
+        What was compiled.
+    target : str
+        Which printer.
+    source : str
+        The text of the generated module.
+    module : ModuleType
+        The imported module.
+    programs : tuple of Program
+        The lowered programs, whose places define the layout.
+    """
+
+    system: OdeSystem
+    target: str
+    source: str
+    module: ModuleType
+    programs: tuple[Program, ...]
+
+    @property
+    def hash(self) -> str:
+        """Content hash of the generated module."""
+        return content_hash(self.source)
+
+    @property
+    def rhs(self) -> Callable[..., None]:
+        """``rhs(t, y, p, sizes, work, dy)``."""
+        return getattr(self.module, "rhs_lanes" if self.target == "lanes" else "rhs")  # type: ignore[no-any-return]
+
+    @property
+    def observables(self) -> Callable[..., None]:
+        """``observables(t, y, p, sizes, work, out)``."""
+        name = "observables_lanes" if self.target == "lanes" else "observables"
+        return getattr(self.module, name)  # type: ignore[no-any-return]
+
+    def _numbers(self, sizes: Mapping[str, int]) -> dict[sp.Symbol, int]:
+        return {symbol: sizes[symbol.name] for symbol in self.programs[0].sizes}
+
+    def size_vector(self, sizes: Mapping[str, int]) -> NDArray[np.int64]:
+        """The sizes in the order in which kernels take them."""
+        return np.array([sizes[symbol.name] for symbol in self.programs[0].sizes], dtype=np.int64)
+
+    def length(self, storage: str, sizes: Mapping[str, int], function: int = 0) -> int:
+        """Number of doubles in a storage at concrete sizes; lanes multiply it."""
+        program = self.programs[function]
+        extra = len(program.scalars) if storage == "work" and self.target == "lanes" else 0
+        return int(program.length(storage).subs(self._numbers(sizes))) + extra
+
+    def work_size(self, sizes: Mapping[str, int]) -> int:
+        """Scratch that every function of the module fits in."""
+        return max(self.length("work", sizes, n) for n in range(len(self.programs))) + 1
+
+    def shape(self, array: Array, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """Extents of an array at concrete sizes."""
+        numbers = self._numbers(sizes)
+        return tuple(int(axis.size.subs(numbers)) for axis in array.axes)
+
+    def pack(self, arrays: tuple[Array, ...], values: Mapping[str, Any], sizes: Mapping[str, int]) -> NDArray[np.float64]:
+        """Flatten named values in the kernel's order; of symmetric states the upper triangle."""
+        parts = []
+        states = set(self.system.states)
+        for array in arrays:
+            value = np.asarray(values[array.binding], dtype=np.float64)
+            if value.shape != self.shape(array, sizes):
+                expected = self.shape(array, sizes)
+                raise CodegenError(f"{array.binding} has shape {value.shape}, the kernel wants {expected}")
+            packed = array.symmetric and array in states
+            parts.append(value[np.triu_indices(value.shape[0])] if packed else value.ravel())
+        return np.concatenate([np.atleast_1d(p) for p in parts]) if parts else np.zeros(0)
+
+    def unpack(self, flat: NDArray[np.float64], sizes: Mapping[str, int]) -> dict[str, NDArray[np.float64]]:
+        """Named states from flat ones; leading axes (times) are kept, symmetric matrices are written out."""
+        values: dict[str, NDArray[np.float64]] = {}
+        offset = 0
+        lead = flat.shape[:-1]
+        for state in self.system.states:
+            shape = self.shape(state, sizes)
+            if state.symmetric:
+                rows, columns = np.triu_indices(shape[0])
+                full = np.empty((*lead, *shape))
+                full[..., rows, columns] = full[..., columns, rows] = flat[..., offset : offset + len(rows)]
+                offset += len(rows)
+            else:
+                count = int(np.prod(shape, dtype=int))
+                full = flat[..., offset : offset + count].reshape(*lead, *shape)
+                offset += count
+            values[state.binding] = full
+        return values
+
+
+def compile_system(system: OdeSystem, target: Target = "scalar") -> CompiledSystem:
+    """Generate, cache, compile and import a system's kernels.
+
+    Parameters
+    ----------
+    system : OdeSystem
+        What to compile.
+    target : {"scalar", "lanes", "python", "mpmath"}
+        See `kernel_source`.
+
+    Returns
+    -------
+    CompiledSystem
+        With functions whose compiled code is kept on disk: a second process does not compile.
+    """
+    source = kernel_source(system, target)
+    module = load_module(source, f"{system.name}_{target}")
+    return CompiledSystem(system, target, source, module, _lowered(_Identity(system)))

@@ -1,0 +1,422 @@
+"""Lowering: from a system in indexed form to a loop program.
+
+The passes, in order, each named where it happens:
+
+1. *inline*: moments with a closed form become expressions in covariance entries, the others become entries of tables;
+2. *symmetry*: targets that are symmetric fill one triangle, and sums of a symmetric summand run over a <= b;
+3. *separate*: arguments are split into coefficients and the entries of one index;
+4. *hoist*: values move out of the loops on whose indices they don't depend;
+5. *split*: transcendental functions of one right-hand side run over one contiguous buffer.
+
+No equation of any theory appears here: everything comes from the system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import sympy as sp
+
+from hermiton.theory.errors import CodegenError
+from hermiton.theory.systems import (
+    Array,
+    BlockDefinition,
+    Definition,
+    IndexSum,
+    MomentFunction,
+    OdeSystem,
+    canonical,
+)
+
+from .hoist import Hoister, separate
+from .program import Accumulate, Assign, Comment, Counter, Loop, Place, Program, Statement, VectorMap
+
+__all__ = ["VECTORISED", "lower_observables", "lower_rhs"]
+
+# Functions that have a vectorised kernel of ours (`elementary`); others go through libm, entry by entry.
+VECTORISED = {sp.asin: "asin"}
+
+
+@dataclass
+class _Lowering:
+    """State of one lowering: the program under construction."""
+
+    system: OdeSystem
+    outputs: Mapping[str, Place]
+    arrays: dict[str, Array] = field(init=False)
+    orders: dict[str, tuple[int, ...]] = field(init=False)
+    places: list[Place] = field(default_factory=list)
+    scalars: list[str] = field(default_factory=list)
+    body: list[Statement] = field(default_factory=list)
+    rows: int = 0
+
+    def __post_init__(self) -> None:
+        system = self.system
+        targets = [d.target for d in (*system.definitions, *system.observables)]
+        self.arrays = {a.name: a for a in (*system.states, *system.parameters, *targets)}
+        self.orders = {m.name: m.orders for m in system.moments}
+
+    # -- names and places -------------------------------------------------------------------------------------------
+
+    def place(self, place: Place) -> None:
+        if place.name not in {p.name for p in self.places}:
+            self.places.append(place)
+
+    def work(self, name: str, shape: tuple[sp.Expr, ...], symmetric: bool = False) -> None:
+        self.place(Place(name, shape, "work", symmetric=symmetric))
+
+    def scalar(self, name: str) -> sp.Symbol:
+        if name not in self.scalars:
+            self.scalars.append(name)
+        return sp.Symbol(name, real=True)
+
+    # -- pass 1: inline ---------------------------------------------------------------------------------------------
+
+    def inline(self, value: sp.Expr) -> sp.Expr:
+        replacements = {}
+        for call in value.atoms(MomentFunction):
+            moment = self.system.moment(str(call.args[0]))
+            indices = tuple(call.args[1:])
+            if moment.closed_form is None:
+                table = sp.IndexedBase(sp.Symbol(moment.name, real=True))
+                self.work(moment.name, tuple(axis.size for axis in moment.axes))
+                replacements[call] = table[indices]
+            else:
+                replacements[call] = moment.inline(indices)
+        return value.xreplace(replacements)
+
+    # -- pass 2: symmetry -------------------------------------------------------------------------------------------
+
+    def is_symmetric(self, value: sp.Expr, i: sp.Symbol, j: sp.Symbol) -> bool:
+        swapped = value.xreplace({i: j, j: i})
+        return bool(canonical(swapped, self.arrays, self.orders) == canonical(value, self.arrays, self.orders))
+
+    # -- statements -------------------------------------------------------------------------------------------------
+
+    def blocks(self, definition: BlockDefinition) -> list[Statement]:
+        """Fill an array over concatenated index sets, block by block."""
+        shape = tuple(axis.size for axis in definition.target.axes)
+        self.work(definition.target.name, shape, definition.target.symmetric)
+        base = definition.target.base
+        statements: list[Statement] = []
+        for sets, value in definition.blocks:
+            axes = zip(definition.target.axes, sets, definition.indices, strict=True)
+            entry = base[tuple(axis.offset(part) + index for axis, part, index in axes)]
+            nest: tuple[Statement, ...] = (Assign(entry, self.inline(value)),)
+            for part, index in reversed(list(zip(sets, definition.indices, strict=True))):
+                nest = (Loop(index, sp.Integer(0), part.size, nest),)
+            statements.extend(nest)
+        return statements
+
+    def definition(self, definition: Definition, output: str | None = None) -> list[Statement]:
+        """Loops that evaluate ``target[indices] = value``; into the named output if given, else into work."""
+        target, indices = definition.target, definition.indices
+        symmetric = target.symmetric and len(indices) == 2
+        if symmetric and not self.is_symmetric(definition.value, *indices):
+            raise CodegenError(f"{target.name} is declared symmetric, but its value is not: {definition.value}")
+        if output is None:
+            if target.axes:
+                self.work(target.name, tuple(axis.size for axis in target.axes), symmetric)
+            else:
+                self.scalar(target.name)
+        name = output or target.name
+        base = sp.IndexedBase(sp.Symbol(name, real=True))
+        constant, sums = _split_sums(definition.value)
+        extent = {i: axis.size for i, axis in zip(indices, target.axes, strict=True)}
+
+        before: dict[int, list[Statement]] = {}  # statements on entering each level of the free loops
+        buffered: dict[int, list[Statement]] = {}  # the same for the loops that fill buffers
+        parts: list[sp.Expr] = []
+        inner: list[Statement] = []
+        filling: list[Statement] = []
+        maps: list[Statement] = []
+        resets: list[Statement] = []
+        for coefficient, nest, summand in sums:
+            term = self._sum(coefficient, nest, summand, indices, extent)
+            (buffered if term.maps else before).update(
+                {n: [*(buffered if term.maps else before).get(n, []), *s] for n, s in term.before.items()}
+            )
+            filling.extend(term.filling)
+            maps.extend(term.maps)
+            resets.extend(term.resets)
+            inner.extend(term.reduction)
+            parts.append(term.value)
+        hoister = self._hoister(indices, (), extent)
+        rest = hoister.hoist(self.inline(constant), frozenset(indices))
+        for level in range(len(indices) + 1):
+            before[level] = [*before.get(level, []), *self._hoisted(hoister, level)]
+        value = sp.Add(rest, *parts)
+        if not indices:
+            final: list[Statement] = [Assign(base[0] if output else sp.Symbol(name, real=True), value)]
+        elif symmetric and output is None:
+            i, j = indices
+            final = [Assign(base[i, j], value), Assign(base[j, i], base[i, j])]
+        else:
+            final = [Assign(base[tuple(indices)], value)]
+
+        def wrap(levels: dict[int, list[Statement]], core: list[Statement]) -> list[Statement]:
+            nest = [*levels.get(len(indices), []), *core]
+            for level in range(len(indices) - 1, -1, -1):
+                start = indices[0] if symmetric and level == 1 else sp.Integer(0)
+                loop = Loop(indices[level], start, extent[indices[level]], tuple(nest))
+                nest = [*levels.get(level, []), loop]
+            return nest
+
+        statements: list[Statement] = []
+        if filling:
+            statements += [*resets, *wrap(buffered, filling), *maps, *resets]
+        return [*statements, *wrap(before, [*inner, *final])]
+
+    def _hoister(
+        self, free: tuple[sp.Symbol, ...], summed: tuple[sp.Symbol, ...], extent: dict[sp.Symbol, sp.Expr]
+    ) -> Hoister:
+        self.rows += 1
+        return Hoister(free, summed, extent, f"h{self.rows}_")
+
+    def _hoisted(self, hoister: Hoister, level: int) -> list[Statement]:
+        statements: list[Statement] = []
+        index = sp.Symbol("_i", integer=True)
+        for hoisted in hoister.at_level(level):
+            if hoisted.row is None:
+                statements.append(Assign(self.scalar(hoisted.name), hoisted.value))
+            else:
+                self.work(hoisted.name, (hoisted.row,))
+                row = sp.IndexedBase(sp.Symbol(hoisted.name, real=True))
+                assignment = Assign(row[index], hoisted.at(index))
+                last = statements[-1] if statements else None
+                if isinstance(last, Loop) and last.index == index and last.stop == hoisted.row:
+                    statements[-1] = Loop(index, last.start, last.stop, (*last.body, assignment))
+                else:
+                    statements.append(Loop(index, sp.Integer(0), hoisted.row, (assignment,)))
+        return statements
+
+    def _sum(
+        self,
+        coefficient: sp.Expr,
+        nest: Sequence[tuple[sp.Symbol, sp.Expr]],
+        summand: sp.Expr,
+        free: tuple[sp.Symbol, ...],
+        extent: dict[sp.Symbol, sp.Expr],
+    ) -> _Term:
+        """One term ``coefficient * sum_a sum_b summand``, with symmetry, separation, hoisting and splitting."""
+        summed = tuple(index for index, _ in nest)
+        extent = {**extent, **dict(nest)}
+        triangle = len(nest) == 2 and nest[0][1] == nest[1][1] and self.is_symmetric(summand, *summed)
+        full = frozenset((*free, *summed))
+        value = self.inline(summand)
+        factors = list(sp.Mul.make_args(value))
+        vector = [f for f in factors if isinstance(f, tuple(VECTORISED)) and _indices(f, full) == full]
+        hoister = self._hoister(free, summed, extent)
+        term = _Term()
+        if len(vector) == 1 and summed:
+            function = vector[0]
+            factors.remove(function)
+            buffer = f"{VECTORISED[type(function)]}_{self.rows}"
+            counter = sp.Symbol(f"n{self.rows}", integer=True)
+            argument = function.args[0]
+            if len(summed) == 2:
+                argument = separate(argument, *summed)
+            argument = hoister.hoist(argument, full)
+            entry = sp.IndexedBase(sp.Symbol(buffer, real=True))[counter]
+            fill: list[Statement] = [Assign(entry, argument), Counter(counter)]
+            for n in range(len(summed) - 1, -1, -1):
+                start = summed[0] if triangle and n == 1 else sp.Integer(0)
+                fill = [Loop(summed[n], start, extent[summed[n]], tuple(fill))]
+            self.work(buffer, tuple(extent[i] for i in (*free, *summed)))
+            term.filling = fill
+            term.maps = [VectorMap(VECTORISED[type(function)], buffer, counter)]
+            term.resets = [Counter(counter, reset=True)]
+            for level in range(len(free) + 1):
+                term.before[level] = self._hoisted(hoister, level)
+            core: sp.Expr = entry
+            after: list[Statement] = [Counter(counter)]
+            weights = self._hoister(free, summed, extent)
+            scale = sp.Mul(coefficient, *(f for f in factors if not _indices(f, frozenset(summed))))
+            inner = [f for f in factors if _indices(f, frozenset(summed))]
+            term.reduction, accumulated = self._reduce(free, summed, extent, inner, core, after, triangle, weights)
+            # The scale is hoisted where the reduction runs, so it is part of the final expression.
+            term.value = sp.Mul(scale, accumulated)
+            return term
+        if len(summed) == 2:
+            value = separate(value, *summed)
+        factors = list(sp.Mul.make_args(value))
+        scale = sp.Mul(coefficient, *(f for f in factors if not _indices(f, frozenset(summed))))
+        inner = [f for f in factors if _indices(f, frozenset(summed))]
+        simple = [f for f in inner if len(_indices(f, frozenset(summed))) == 1 and (f.is_Atom or f.is_Indexed)]
+        core = sp.Mul(*(f for f in inner if f not in simple))
+        core = hoister.hoist(core, _indices(core, full))
+        for level in range(len(free) + 1):
+            term.before[level] = self._hoisted(hoister, level)
+        term.reduction, accumulated = self._reduce(free, summed, extent, simple, core, [], triangle, hoister)
+        term.value = sp.Mul(scale, accumulated)
+        return term
+
+    def _reduce(
+        self,
+        free: tuple[sp.Symbol, ...],
+        summed: tuple[sp.Symbol, ...],
+        extent: dict[sp.Symbol, sp.Expr],
+        weights: list[sp.Expr],
+        core: sp.Expr,
+        after: list[Statement],
+        triangle: bool,
+        hoister: Hoister,
+    ) -> tuple[list[Statement], sp.Symbol]:
+        """Nested accumulation of ``weights * core``; in a triangle the diagonal enters with one half, then all doubles.
+
+        For a symmetric summand f_a f_b x_ab the sum is sum_a 2 f_a (f_a x_aa / 2 + sum_{b > a} f_b x_ab).
+        """
+        outer_weight = {
+            index: sp.Mul(*(w for w in weights if _indices(w, frozenset(summed)) == frozenset((index,))))
+            for index in summed
+        }
+        mixed = [w for w in weights if len(_indices(w, frozenset(summed))) > 1]
+        core = sp.Mul(core, *mixed)
+        names = [self.scalar(f"s{hoister.prefix[1:]}{n}") for n in range(len(summed))]
+        last = summed[-1]
+        step = Accumulate(names[-1], outer_weight[last] * core)
+        if triangle:
+            a, b = summed
+            diagonal = (sp.Rational(1, 2) * outer_weight[b] * core).xreplace({b: a})
+            body: list[Statement] = [Assign(names[1], diagonal), *after]
+            body.append(Loop(b, a + 1, extent[b], (step, *after)))
+            body.append(Accumulate(names[0], 2 * outer_weight[a] * names[1]))
+            return [Assign(names[0], sp.Float(0)), Loop(a, sp.Integer(0), extent[a], tuple(body))], names[0]
+        nest: list[Statement] = [step, *after]
+        for n in range(len(summed) - 1, -1, -1):
+            loop = Loop(summed[n], sp.Integer(0), extent[summed[n]], tuple(nest))
+            nest = [Assign(names[n], sp.Float(0)), loop]
+            if n:
+                nest.append(Accumulate(names[n - 1], outer_weight[summed[n - 1]] * names[n]))
+        return nest, names[0]
+
+    # -- the whole program ------------------------------------------------------------------------------------------
+
+    def unpack_states(self) -> list[Statement]:
+        """Symmetric states arrive as their upper triangle and are written out in full."""
+        statements: list[Statement] = []
+        for state in self.system.states:
+            shape = tuple(axis.size for axis in state.axes)
+            if not state.symmetric:
+                self.place(Place(state.name, shape, "state"))
+                continue
+            self.place(Place(f"{state.name}_packed", shape, "state", packed=True))
+            self.work(state.name, shape, symmetric=True)
+            i, j = sp.symbols("_i _j", integer=True)
+            full = state.base
+            packed = sp.IndexedBase(sp.Symbol(f"{state.name}_packed", real=True))
+            inner = (Assign(full[i, j], packed[i, j]), Assign(full[j, i], full[i, j]))
+            statements.append(Loop(i, sp.Integer(0), shape[0], (Loop(j, i, shape[1], inner),)))
+        return statements
+
+    def program(self, name: str, finals: Sequence[tuple[Definition, str]]) -> Program:
+        """Everything that the `finals` (definition, output name) need, in order."""
+        system = self.system
+        self.body.extend(self.unpack_states())
+        for parameter in system.parameters:
+            self.place(Place(parameter.name, tuple(axis.size for axis in parameter.axes), "parameter"))
+        for item in needed_definitions(system, [d for d, _ in finals]):
+            self.body.append(Comment(_comment(item)))
+            self.body.extend(self.blocks(item) if isinstance(item, BlockDefinition) else self.definition(item))
+        for place in self.outputs.values():
+            self.place(place)
+        for item, output in finals:
+            self.body.append(Comment(_comment(item, derivative=output.startswith("d_"))))
+            self.body.extend(self.definition(item, output))
+        sizes = tuple(s.size for s in system.sets)
+        axes = {axis for a in self.arrays.values() for axis in a.axes if axis.parts}
+        derived = tuple((sp.Symbol(f"n_{axis.name}"), axis.size) for axis in sorted(axes, key=lambda axis: axis.name))
+        return Program(name, sizes, derived, tuple(self.places), tuple(self.scalars), tuple(self.body))
+
+
+@dataclass
+class _Term:
+    """What one sum contributes: loops that fill a buffer, its map, and the reduction with its value."""
+
+    before: dict[int, list[Statement]] = field(default_factory=dict)
+    filling: list[Statement] = field(default_factory=list)
+    maps: list[Statement] = field(default_factory=list)
+    resets: list[Statement] = field(default_factory=list)
+    reduction: list[Statement] = field(default_factory=list)
+    value: sp.Expr = sp.Integer(0)
+
+
+def _indices(value: sp.Expr, among: frozenset[sp.Symbol]) -> frozenset[sp.Symbol]:
+    return frozenset(value.free_symbols) & among
+
+
+def _split_sums(
+    value: sp.Expr,
+) -> tuple[sp.Expr, list[tuple[sp.Expr, list[tuple[sp.Symbol, sp.Expr]], sp.Expr]]]:
+    """Write a value as (part without sums) + sum of coefficient * (nested sums of a summand)."""
+    constant: list[sp.Expr] = []
+    sums = []
+    for term in sp.Add.make_args(sp.expand(value, deep=False, power_base=False, power_exp=False, log=False)):
+        inner = [f for f in sp.Mul.make_args(term) if isinstance(f, IndexSum)]
+        if not inner:
+            if term.has(IndexSum):
+                raise CodegenError(f"a sum inside a function can't be lowered: {term}; define it as an array first")
+            constant.append(term)
+            continue
+        if len(inner) > 1:
+            raise CodegenError(f"a product of sums can't be lowered: {term}; define one of them as an array first")
+        coefficient = sp.Mul(*(f for f in sp.Mul.make_args(term) if f is not inner[0]))
+        nest = []
+        body: sp.Expr = inner[0]
+        while isinstance(body, IndexSum):
+            nest.append((body.index, body.size))
+            body = body.body
+        if body.has(IndexSum):
+            raise CodegenError(f"a sum of mixed depth can't be lowered: {term}; define the inner sum as an array first")
+        sums.append((coefficient, nest, body))
+    return sp.Add(*constant), sums
+
+
+def needed_definitions(system: OdeSystem, finals: Sequence[Definition]) -> list[Definition | BlockDefinition]:
+    """The definitions that the finals depend on, directly or not, in the system's order."""
+    covariances = {m.name: m.covariance.name for m in system.moments}
+
+    def uses(item: Definition | BlockDefinition) -> set[str]:
+        values = [v for _, v in item.blocks] if isinstance(item, BlockDefinition) else [item.value]
+        names: set[str] = set()
+        for value in values:
+            names |= {s.name for s in value.free_symbols if isinstance(s, sp.Symbol)}
+            names |= {str(e.base.label) for e in value.atoms(sp.Indexed)}
+            names |= {covariances[str(c.args[0])] for c in value.atoms(MomentFunction)}
+        return names
+
+    wanted = set().union(*(uses(f) for f in finals)) if finals else set()
+    kept: list[Definition | BlockDefinition] = []
+    for item in reversed(system.definitions):
+        if item.target.name in wanted:
+            kept.append(item)
+            wanted |= uses(item)
+    return kept[::-1]
+
+
+def _comment(item: Definition | BlockDefinition, derivative: bool = False) -> str:
+    indices = ", ".join(str(i) for i in item.indices)
+    entry = f"{item.target.name}[{indices}]" if indices else item.target.name
+    if isinstance(item, BlockDefinition):
+        return f"{entry} = blocks " + "; ".join(f"{' x '.join(s.name for s in sets)}: {v}" for sets, v in item.blocks)
+    return f"d {entry}/dt = {item.value}" if derivative else f"{entry} = {item.value}"
+
+
+def lower_rhs(system: OdeSystem) -> Program:
+    """The program that evaluates the time derivative of the packed state."""
+    outputs = {
+        s.name: Place(f"d_{s.name}", tuple(a.size for a in s.axes), "output", packed=s.symmetric) for s in system.states
+    }
+    finals = [(e, f"d_{e.target.name}") for e in system.equations]
+    return _Lowering(system, outputs).program("rhs", finals)
+
+
+def lower_observables(system: OdeSystem) -> Program:
+    """The program that evaluates the observables at a packed state."""
+    outputs = {
+        o.target.name: Place(f"o_{o.target.name}", tuple(a.size for a in o.target.axes) or (sp.Integer(1),), "output")
+        for o in system.observables
+    }
+    finals = [(o, f"o_{o.target.name}") for o in system.observables]
+    return _Lowering(system, outputs).program("observables", finals)

@@ -1,0 +1,2 @@
+if __name__ != "hermiton.theory":
+    raise ImportError("import hermiton.theory; the folder theory/ is not a top-level package")

@@ -1,0 +1,1 @@
+../../hermiton/__init__.py
