@@ -174,7 +174,8 @@ def integrate(
     first_step : float, optional
         Size of the first step to try; by default it is found from the derivatives at the start.
     estimate_error : bool
-        Solve again at tolerances ten times tighter, return that solution and its distance from the first as `errors`.
+        Solve again at tolerances ten times tighter and with a time halfway between every two output times, return
+        that solution and its distance from the first as `errors`.
     progress : callable, optional
         Called with the fraction done, at most about a hundred times. Ctrl-C is heard only between compiled calls:
         with progress there are about a hundred, without it one (two with an error estimate).
@@ -209,29 +210,34 @@ def integrate(
     if first_step is not None:
         _positive("first_step", first_step)
 
-    def run(rtol: float, atol: float, report: Callable[[float], object] | None) -> Trajectory:
+    def run(
+        grid: NDArray[np.float64], rtol: float, atol: float, report: Callable[[float], object] | None
+    ) -> Trajectory:
         return _run(kernel, start, grid, reals, integers, scratch, method, rtol, atol, limit, first_step or 0.0, report)
 
     if not estimate_error:
-        return run(*tolerance, progress)
-    loose = run(*tolerance, None if progress is None else lambda fraction: progress(fraction / 2))
+        return run(grid, *tolerance, progress)
+    loose = run(grid, *tolerance, None if progress is None else lambda fraction: progress(fraction / 2))
     tight = run(
+        _halved(grid),
         tolerance[0] / _TIGHTER,
         tolerance[1] / _TIGHTER,
         None if progress is None else lambda fraction: progress((1 + fraction) / 2),
     )
-    rows = min(loose.times.size, tight.times.size)
-    shorter = loose if loose.times.size < tight.times.size else tight
+    reached = (tight.times.size + 1) // 2
+    rows = min(loose.times.size, reached)
+    shorter = loose if loose.times.size < reached or tight.status == "finished" else tight
+    states = tight.states[::2][:rows].copy()
     return replace(
         tight,
-        times=tight.times[:rows],
-        states=tight.states[:rows],
+        times=grid[:rows],
+        states=states,
         status=shorter.status,
         failure_time=shorter.failure_time,
         steps_accepted=loose.steps_accepted + tight.steps_accepted,
         steps_rejected=loose.steps_rejected + tight.steps_rejected,
         evaluations=loose.evaluations + tight.evaluations,
-        errors=_distance(loose.states[:rows], tight.states[:rows]),
+        errors=_distance(loose.states[:rows], states, tight.steps_accepted),
         error_kind="estimated",
     )
 
@@ -322,27 +328,32 @@ def integrate_lanes(
             raise argument_error("sort_by", key.shape, "is not of y0's length", f"give it the shape ({count},)")
         order = np.argsort(key, kind="stable")
 
-    def run(rtol: float, atol: float, report: Callable[[float], object] | None) -> LaneTrajectories:
+    def run(
+        grid: NDArray[np.float64], rtol: float, atol: float, report: Callable[[float], object] | None
+    ) -> LaneTrajectories:
         return _run_lanes(
             kernel, starts, grid, reals, integers, scratch, method, rtol, atol, limit, width, order, report
         )
 
     if not estimate_error:
-        return run(*tolerance, progress)
-    loose = run(*tolerance, None if progress is None else lambda fraction: progress(fraction / 2))
+        return run(grid, *tolerance, progress)
+    loose = run(grid, *tolerance, None if progress is None else lambda fraction: progress(fraction / 2))
     tight = run(
+        _halved(grid),
         tolerance[0] / _TIGHTER,
         tolerance[1] / _TIGHTER,
         None if progress is None else lambda fraction: progress((1 + fraction) / 2),
     )
-    shorter = [a if a.reached[i] < b.reached[i] else b for i in range(count) for a, b in [(loose, tight)]]
-    errors = _distance(loose.states, tight.states)
-    states = tight.states.copy()
+    reached = (tight.reached + 1) // 2
+    shorter = [loose if loose.reached[i] < reached[i] or tight.status[i] == "finished" else tight for i in range(count)]
+    states = tight.states[::2].copy()
     states[np.isnan(loose.states)] = np.nan
+    errors = _distance(loose.states, states, tight.steps_accepted)
     return replace(
         tight,
+        times=grid,
         states=states,
-        reached=np.minimum(loose.reached, tight.reached),
+        reached=np.minimum(loose.reached, reached),
         status=tuple(one.status[i] for i, one in enumerate(shorter)),
         failure_time=np.array([one.failure_time[i] for i, one in enumerate(shorter)]),
         steps_accepted=loose.steps_accepted + tight.steps_accepted,
@@ -497,16 +508,35 @@ def _run_lanes(
     )
 
 
-def _distance(loose: NDArray[np.float64], tight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """|loose - tight|, the largest over neighbouring output times, and no less than rounding; NaN stays NaN."""
+def _halved(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Put a time in the middle of every two.
+
+    Where the output times, not the tolerance, limit the steps, a tighter tolerance alone would repeat the same steps
+    and so the same error: the second run of an error estimate has to halve them.
+    """
+    halved = np.empty(2 * times.size - 1)
+    halved[::2] = times
+    halved[1::2] = times[:-1] + np.diff(times) / 2
+    if not np.all(np.diff(halved) > 0):
+        raise argument_error("times", times, "has neighbours with no double between them", "space them out")
+    return halved
+
+
+def _distance(
+    loose: NDArray[np.float64], tight: NDArray[np.float64], steps: int | NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """|loose - tight|, the largest over neighbouring output times, and no less than rounding; NaN stays NaN.
+
+    Rounding is taken to add up like a random walk of that many steps, at the largest size the component has had.
+    """
     difference = np.abs(loose - tight)
     widened = difference.copy()
-    widened[1:-1] = np.maximum(np.fmax(difference[:-2], difference[2:]), difference[1:-1])
-    if len(difference) > 1:
-        widened[-1] = np.maximum(difference[-2], difference[-1])
-        widened[0] = 0.0  # the start is given
-    rounding = 4 * float(np.finfo(np.float64).eps)
-    widened[1:] = np.maximum(widened[1:], rounding * np.abs(tight[1:]))
+    widened[:-1] = np.fmax(widened[:-1], difference[1:])
+    widened[1:] = np.fmax(widened[1:], difference[:-1])
+    largest = np.maximum.accumulate(np.abs(tight), axis=0)
+    widened = np.maximum(widened, 4 * float(np.finfo(np.float64).eps) * np.sqrt(1.0 + steps) * largest)
+    widened[0] = 0.0  # the start is given
+    widened[np.isnan(difference)] = np.nan
     return widened
 
 

@@ -103,8 +103,8 @@ def rule(level: int) -> GaussianRule:
     # do for a direction whose standard deviation is a small fraction of the field's.
     strip = width**2 * step / (4.0 * math.pi)
     tolerance = max(32.0 * _ROUNDING, math.exp(-0.5 * width**2))
-    largest = 7 if points <= 65 else 16 if points <= 193 else 24
-    limits = np.array([_small_variance_limit(count, tolerance, strip) for count in range(1, largest + 1)])
+    largest = 12 if points <= 65 else 16 if points <= 193 else 24
+    limits = np.array([_small_variance_limits(count, tolerance, strip) for count in range(1, largest + 1)]).T
     return _packed("trapezoidal", width, step, tolerance, nodes, weights, plane, limits, _taylor_terms(step, tolerance))
 
 
@@ -135,8 +135,8 @@ def gauss_rule(degree: int) -> GaussianRule:
     nodes, weights = _gauss(points)
     first, second = np.meshgrid(nodes, nodes, indexing="ij")
     plane = (first.ravel(), second.ravel(), np.outer(weights, weights).ravel())
-    limits = np.full(points, -1.0)
-    limits[-1] = np.inf
+    limits = np.full((2, points), -1.0)
+    limits[:, -1] = np.inf
     return _packed("gauss", float(nodes[-1]), 0.0, 32.0 * _ROUNDING, nodes, weights, plane, limits, 8)
 
 
@@ -145,14 +145,19 @@ def _gauss(points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.asarray(nodes, np.float64), np.asarray(weights / weights.sum(), np.float64)
 
 
-def _small_variance_limit(count: int, tolerance: float, strip: float) -> float:
-    """Largest ratio (conditional/total standard deviation) at which ``count`` Gauss-Hermite nodes do.
+def _small_variance_limits(count: int, tolerance: float, strip: float) -> tuple[float, float]:
+    """Largest ratios (conditional/total standard deviation) at which ``count`` = q Gauss-Hermite nodes do.
 
-    The first neglected term of E[f(m + s e)] is s^(2q) f^(2q)(m) / (2^q q!) or, with f^(2q) of size (2q)!/a^(2q) for a strip
-    of half width a, (2q - 1)!! (s/a)^(2q).
+    The first is for Hermite coefficients: a Mehler series loses the terms n >= q, the first with c_q/sqrt(q!) of size
+    s^q f^(q)(m)/sqrt(q!), or sqrt(q!) (s/a)^q with f^(q) of size q!/a^q for a strip of half width a. The second is for the mean
+    E[f(m + s e)] alone, which loses s^(2q) f^(2q)(m)/(2^q q!), or (2q - 1)!! (s/a)^(2q).
     """
+    goal = 0.1 * tolerance
     double_factorial = math.prod(range(1, 2 * count, 2))
-    return strip * (0.1 * tolerance / double_factorial) ** (1.0 / (2 * count))
+    return (
+        strip * (goal / math.sqrt(math.factorial(count))) ** (1.0 / count),
+        strip * (goal / double_factorial) ** (1.0 / (2 * count)),
+    )
 
 
 def _taylor_terms(step: float, tolerance: float) -> int:
@@ -177,7 +182,7 @@ def _packed(
     taylor: int,
 ) -> GaussianRule:
     columns = 8 * ((_SERIES + taylor + 7) // 8)
-    points, area, largest = nodes.size, plane[0].size, limits.size
+    points, area, largest = nodes.size, plane[0].size, limits.shape[1]
     # He_m(x_j) w_j, nodes outside, orders inside: one row is added to a whole row of coefficients.
     hermite = np.empty((points, columns))
     hermite[:, 0] = 1.0
@@ -188,7 +193,7 @@ def _packed(
     small = [_gauss(count) for count in range(1, largest + 1)]
     inverse_root_factorial = np.array([math.exp(-0.5 * math.lgamma(order + 1.0)) for order in range(columns)])
     # Grid rows on either side of zero that a conditional mean can reach before the small-variance rule takes over.
-    reach = 0 if kind == "gauss" else math.ceil(width / (step * float(limits[-1]))) + 2
+    reach = 0 if kind == "gauss" else math.ceil(width / (step * float(limits[0, -1]))) + 2
     parts = (
         np.array([step, width, tolerance]),
         nodes,
@@ -196,7 +201,7 @@ def _packed(
         *plane,
         hermite.ravel(),
         inverse_root_factorial,
-        limits,
+        *limits,
         np.concatenate([pair[0] for pair in small]),
         np.concatenate([pair[1] for pair in small]),
     )

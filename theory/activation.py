@@ -14,6 +14,7 @@ from .formula import FUNCTION_NAMES, MAX_DEGREE, hermite_he, parse_formula
 from .notation import z
 from .pieces import NotPiecewiseError, Piece, smooth_pieces
 from .real_line import NotRealError, Rate, Undecided, growth
+from .symmetry import parity_of, vanishes
 
 if TYPE_CHECKING:
     from .gaussian.hermite import HermiteSeries
@@ -40,7 +41,6 @@ CATALOGUE: dict[str, Callable[[], sp.Expr]] = {
 """Named activations; ``he1``, ``he2``, ... up to ``he64`` (probabilists' Hermite polynomials) are known besides."""
 
 _HERMITE_NAME = re.compile(r"he([1-9][0-9]?)")
-_SAMPLES = (sp.Rational(1, 3), sp.Rational(11, 7), sp.Rational(29, 13))
 _QUARTER = sp.Rational(1, 4)
 
 
@@ -118,7 +118,7 @@ class Activation:
                 f"can't be cut into smooth pieces: {error}",
                 "use finitely many kinks at exact points",
             ) from None
-        if all(_is_constant(p.expression) for p in pieces) and len({p.expression for p in pieces}) == 1:
+        if all(vanishes(sp.diff(p.expression, z)) for p in pieces) and len({p.expression for p in pieces}) == 1:
             raise argument_error("activation", formula, f"is the constant {pieces[0].expression}", "use a function of z")
         try:
             exponent = self.growth_exponent
@@ -156,6 +156,8 @@ class Activation:
     @cached_property
     def parity(self) -> str | None:
         """``'even'``, ``'odd'`` or None; even and odd are proved symbolically."""
+        if len(self.pieces) == 1:
+            return parity_of(self.pieces[0].expression)
         for name, sign in (("even", 1), ("odd", -1)):
             if self._mirrors(sign):
                 return name
@@ -168,7 +170,7 @@ class Activation:
         half = (len(self.pieces) + 1) // 2
         for left, right in zip(self.pieces[:half], reversed(self.pieces), strict=False):
             difference = left.expression.subs(z, -z) - sign * right.expression
-            if not _is_zero(difference):
+            if not vanishes(difference):
                 return False
         return True
 
@@ -230,15 +232,14 @@ class Activation:
         AccuracyError
             If a coefficient is zero to 30 digits and no reason is known.
         """
-        from .gaussian.hermite import exact_coefficient
+        from .gaussian.hermite import exact_coefficient, zero_by_parity
 
-        skipped = {"even": 1, "odd": 0}.get(self.parity or "", -1)
         for k in range(1, MAX_DEGREE + 1):
-            if k % 2 == skipped:
+            if zero_by_parity(self, k):
                 continue
             exact = exact_coefficient(self, k)
             if exact is not None:
-                if not _is_zero(exact):
+                if not vanishes(exact):
                     return k
                 continue
             from .balls import gaussian_integral_1d
@@ -348,22 +349,3 @@ def _exact(formula: sp.Expr, given: object) -> sp.Expr:
     if not expression.has(z):
         raise argument_error("activation", given, f"is the constant {expression}", "use a function of z")
     return expression
-
-
-def _is_constant(expr: sp.Expr) -> bool:
-    if not expr.has(z):
-        return True
-    return _is_zero(sp.diff(expr, z))
-
-
-def _is_zero(expr: sp.Expr) -> bool:
-    """Prove that an expression vanishes identically; a sample that is clearly non-zero settles the rest."""
-    if expr.is_zero:
-        return True
-    for sample in _SAMPLES:
-        value = expr.subs(z, sample).evalf(30)
-        if value.is_comparable and bool(abs(value) > sp.Rational(1, 10**20)):
-            return False
-        if not expr.has(z):
-            break
-    return bool(sp.simplify(expr.rewrite(sp.exp)).is_zero or sp.simplify(expr).is_zero)

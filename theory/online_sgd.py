@@ -24,6 +24,7 @@ import sympy as sp
 from .activation import Activation
 from .checks import ByComponents, ByLinearity, ByWick, FiniteDimension, rationals
 from .derivation import Defined, Derivation, Statement, Step
+from .derive import derive
 from .errors import AssumptionError, argument_error
 from .evaluate import evaluate
 from .fields import FIELD, LENGTH, NOISE, Activated, Expectation, moment_by_wick, moments_as_expectations, wick_value
@@ -112,8 +113,8 @@ K, M = sp.symbols("K M", integer=True, positive=True)
 N = sp.Symbol("N", integer=True, positive=True)
 k, l, a, b, n, tau = sp.symbols("k l a b n tau", integer=True)
 
-STUDENT = IndexSet("student", K)
-TEACHER = IndexSet("teacher", M)
+STUDENT = IndexSet("student", K, dimensions=("i", "k"))
+TEACHER = IndexSet("teacher", M, dimensions=("n", "m"))
 FIELDS = IndexSet("field", K + M, (STUDENT, TEACHER))
 
 Q = Array("Q", (STUDENT, STUDENT), symmetric=True, meaning="student overlaps w_k . w_l / N")
@@ -247,7 +248,7 @@ def _lemmas() -> tuple[Statement, ...]:
                 IndexSum(S[a] * J2(k, a) * C[a, b], a, K + M) + C[b, k] * IndexSum(S[a] * H2(k, a), a, K + M),
                 "Stein's lemma: E[z_b X] = sum_a C_ab E[dX/dz_a]",
                 ByWick(
-                    K, M, (k,), (b,), expand=_expand_names, covariance=C, amplitudes=S, degree=3
+                    K, M, (k,), (b,), expand=_expand_names, covariance=C, amplitudes=S, degree=6
                 ),
                 symbol="f_{kb} = \\mathbb{E}[\\Delta g'_k z_b]",
             ),
@@ -508,6 +509,7 @@ def _general(train_second_layer: bool) -> tuple[Statement, ...]:
     return (*_increments(), *_lemmas(), *_theorem(train_second_layer), error)
 
 
+@derive.register
 def derive_online_sgd(setting: OnlineSGD) -> Derivation:
     """Derive the order-parameter equations of a setting.
 

@@ -41,11 +41,14 @@ class IndexSet:
         The number of indices; a symbol, or for a concatenation the sum of its parts' sizes.
     parts : tuple of IndexSet
         The ranges that this one concatenates, in order; empty for a basic range.
+    dimensions : tuple of str
+        Names of labelled dimensions in results, for the first and second axis over this set.
     """
 
     name: str
     size: sp.Expr
     parts: tuple[IndexSet, ...] = ()
+    dimensions: tuple[str, ...] = ()
 
     def offset(self, part: IndexSet) -> sp.Expr:
         """Where `part` begins inside this concatenation.
@@ -144,6 +147,14 @@ class Array:
     def symbol(self) -> sp.Symbol:
         """The SymPy symbol of a scalar."""
         return sp.Symbol(self.name, real=True)
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Names of its labelled dimensions in results."""
+        names: list[str] = []
+        for axis in self.axes:
+            names.append(next((d for d in axis.dimensions if d not in names), f"{axis.name}_{len(names)}"))
+        return tuple(names)
 
     def __getitem__(self, indices: Any) -> sp.Indexed:
         """An entry; entries of a symmetric matrix are written with sorted indices."""

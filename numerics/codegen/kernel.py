@@ -7,7 +7,8 @@ same in every process.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
@@ -17,13 +18,14 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from hermiton.theory.errors import CodegenError
+from hermiton.theory.notation import z
 from hermiton.theory.systems import Array, OdeSystem
 
 from .cache import content_hash, load_module
 from .elementary import map_source
 from .lower import lower_observables, lower_rhs
-from .printers import LanePrinter, MpmathPrinter, ProgramPrinter, PythonPrinter, ScalarPrinter
-from .program import Program, VectorMap
+from .printers import LanePrinter, MpmathPrinter, ProgramPrinter, PythonPrinter, ScalarPrinter, expression_printer
+from .program import Call, Program, VectorMap
 
 __all__ = ["CompiledSystem", "Target", "compile_system", "kernel_source"]
 
@@ -48,6 +50,34 @@ VECTOR = types.float64[::1]
 kernel = njit(types.void(types.float64, VECTOR, VECTOR, types.int64[::1], VECTOR, VECTOR), **FLAGS)
 lane_kernel = njit(types.void(VECTOR, VECTOR, VECTOR, types.int64[::1], VECTOR, VECTOR), **FLAGS)
 """
+
+
+_QUADRATURE = """\
+from hermiton.numerics.moments.pointer import EVALUATE_SIGNATURE, compiled_pointer
+from hermiton.numerics.moments.tables import fill_four_point, fill_pairs
+
+
+@njit(EVALUATE_SIGNATURE, **FLAGS)
+def evaluate(which, x, n, g0, g1, g2):
+{body}
+
+activation_pointer = compiled_pointer(evaluate)
+"""
+
+
+def activation_source(expressions: Sequence[sp.Expr]) -> str:
+    """Source of the evaluator of activations and their first two derivatives, one branch a set of fields."""
+    printer = expression_printer()
+    lines = []
+    for number, expression in enumerate(expressions):
+        wanted = [expression, sp.diff(expression, z), sp.diff(expression, z, 2)]
+        names = (sp.Symbol(f"u{n}") for n in itertools.count())
+        shared, values = sp.cse(wanted, symbols=names, order="none")
+        lines += [f"    {'if' if number == 0 else 'elif'} which == {number}:", "        for i in range(n):"]
+        lines += ["            z = x[i]"]
+        lines += [f"            {name} = {printer._print(value)}" for name, value in shared]
+        lines += [f"            g{order}[i] = {printer._print(value)}" for order, value in enumerate(values)]
+    return _QUADRATURE.replace("{body}", "\n".join(lines) + "\n")
 
 
 def _docstring(system: OdeSystem, target: str) -> str:
@@ -113,8 +143,11 @@ def kernel_source(system: OdeSystem, target: Target = "scalar") -> str:
         return "\n\n".join([_docstring(system, target) + "\nimport math\n", *printed])
     if target == "mpmath":
         return "\n\n".join([_docstring(system, target) + "\nimport mpmath as mp\n", *printed])
+    parts = [_docstring(system, target) + "\n" + _HEADER]
+    if any(isinstance(s, Call) for program in programs for s in program.walk()):
+        parts.append(activation_source([system.activations[s.name] for s in system.sets]))
     maps = sorted({s.function for program in programs for s in program.walk() if isinstance(s, VectorMap)})
-    return "\n\n".join([_docstring(system, target) + "\n" + _HEADER, *(map_source(m) for m in maps), *printed])
+    return "\n\n".join([*parts, *(map_source(m) for m in maps), *printed])
 
 
 @dataclass(frozen=True)
@@ -147,6 +180,11 @@ class CompiledSystem:
         return content_hash(self.source)
 
     @property
+    def quadrature(self) -> bool:
+        """Whether the kernels integrate, and so take a rule behind their parameters and sizes."""
+        return any(isinstance(s, Call) for program in self.programs for s in program.walk())
+
+    @property
     def rhs(self) -> Callable[..., None]:
         """``rhs(t, y, p, sizes, work, dy)``."""
         return getattr(self.module, "rhs_lanes" if self.target == "lanes" else "rhs")  # type: ignore[no-any-return]
@@ -173,6 +211,15 @@ class CompiledSystem:
     def work_size(self, sizes: Mapping[str, int]) -> int:
         """Scratch that every function of the module fits in."""
         return max(self.length("work", sizes, n) for n in range(len(self.programs))) + 1
+
+    def offset(self, name: str, sizes: Mapping[str, int]) -> int:
+        """Where a work array of the right-hand side begins."""
+        total: sp.Expr = sp.Integer(0)
+        for place in self.programs[0].stored("work"):
+            if place.name == name:
+                return int(total.subs(self._numbers(sizes)))
+            total += place.length
+        raise CodegenError(f"the kernel has no work array {name!r}")
 
     def shape(self, array: Array, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Extents of an array at concrete sizes."""

@@ -24,18 +24,25 @@ from hermiton.theory.systems import (
     BlockDefinition,
     Definition,
     IndexSum,
+    Moment,
     MomentFunction,
     OdeSystem,
     canonical,
 )
 
 from .hoist import Hoister, separate
-from .program import Accumulate, Assign, Comment, Counter, Loop, Place, Program, Statement, VectorMap
+from .program import Accumulate, Assign, Call, Comment, Counter, Loop, Place, Program, Statement, VectorMap
 
-__all__ = ["VECTORISED", "lower_observables", "lower_rhs"]
+__all__ = ["FOUR_POINT_ORDERS", "PAIR_ORDERS", "VECTORISED", "lower_observables", "lower_rhs"]
 
 # Functions that have a vectorised kernel of ours (`elementary`); others go through libm, entry by entry.
 VECTORISED = {sp.asin: "asin"}
+
+_PAIRS = sp.IndexedBase(sp.Symbol("pair_table", real=True))
+_FOUR_POINT = sp.IndexedBase(sp.Symbol("four_point_table", real=True))
+# Derivative orders of the moments that `hermiton.numerics.moments` fills tables of.
+PAIR_ORDERS = ((0, 0), (1, 1), (2, 0))
+FOUR_POINT_ORDERS = (1, 1, 0, 0)
 
 
 @dataclass
@@ -79,12 +86,39 @@ class _Lowering:
             moment = self.system.moment(str(call.args[0]))
             indices = tuple(call.args[1:])
             if moment.closed_form is None:
-                table = sp.IndexedBase(sp.Symbol(moment.name, real=True))
-                self.work(moment.name, tuple(axis.size for axis in moment.axes))
-                replacements[call] = table[indices]
+                replacements[call] = self.table_entry(moment, indices)
             else:
                 replacements[call] = moment.inline(indices)
         return value.xreplace(replacements)
+
+    def table_entry(self, moment: Moment, indices: tuple[sp.Expr, ...]) -> sp.Expr:
+        """An entry of a table that quadrature fills."""
+        if moment.orders in PAIR_ORDERS:
+            return _PAIRS[(sp.Integer(PAIR_ORDERS.index(moment.orders)), *indices)]
+        if moment.orders == FOUR_POINT_ORDERS:
+            return _FOUR_POINT[indices]
+        raise CodegenError(f"moment {moment.name} has derivative orders {moment.orders}: no quadrature fills such a table")
+
+    def tables(self, covariance: Array, finals: Sequence[Definition]) -> list[Statement]:
+        """Calls that fill the tables needed, once the covariance of the fields is known."""
+        needed = [m for m in self.system.moments if m.closed_form is None and m.covariance == covariance]
+        items = [*needed_definitions(self.system, finals), *finals]
+        called = {str(c.args[0]) for item in items for value in _values(item) for c in value.atoms(MomentFunction)}
+        orders = {m.orders for m in needed if m.name in called}
+        if not orders:
+            return []
+        if len(self.system.sets) != 2 or set(self.system.activations) != {s.name for s in self.system.sets}:
+            raise CodegenError(f"system {self.system.name}: quadrature needs two sets of fields, each with its activation")
+        fields = covariance.axes[0].size
+        width = self.system.sets[0].size
+        statements: list[Statement] = []
+        if orders & set(PAIR_ORDERS):
+            self.place(Place("pair_table", (sp.Integer(len(PAIR_ORDERS)), fields, fields), "work", shared=True))
+            statements.append(Call("fill_pairs", covariance.name, "pair_table"))
+        if FOUR_POINT_ORDERS in orders:
+            self.place(Place("four_point_table", (width, width, fields, fields), "work", shared=True))
+            statements.append(Call("fill_four_point", covariance.name, "four_point_table"))
+        return statements
 
     # -- pass 2: symmetry -------------------------------------------------------------------------------------------
 
@@ -97,7 +131,9 @@ class _Lowering:
     def blocks(self, definition: BlockDefinition) -> list[Statement]:
         """Fill an array over concatenated index sets, block by block."""
         shape = tuple(axis.size for axis in definition.target.axes)
-        self.work(definition.target.name, shape, definition.target.symmetric)
+        shared = any(m.closed_form is None and m.covariance == definition.target for m in self.system.moments)
+        symmetric = definition.target.symmetric
+        self.place(Place(definition.target.name, shape, "work", symmetric=symmetric, shared=shared))
         base = definition.target.base
         statements: list[Statement] = []
         for sets, value in definition.blocks:
@@ -316,9 +352,12 @@ class _Lowering:
         self.body.extend(self.unpack_states())
         for parameter in system.parameters:
             self.place(Place(parameter.name, tuple(axis.size for axis in parameter.axes), "parameter"))
+        covariances = {m.covariance for m in system.moments if m.closed_form is None}
         for item in needed_definitions(system, [d for d, _ in finals]):
             self.body.append(Comment(_comment(item)))
             self.body.extend(self.blocks(item) if isinstance(item, BlockDefinition) else self.definition(item))
+            if item.target in covariances:
+                self.body.extend(self.tables(item.target, [d for d, _ in finals]))
         for place in self.outputs.values():
             self.place(place)
         for item, output in finals:
@@ -373,14 +412,17 @@ def _split_sums(
     return sp.Add(*constant), sums
 
 
+def _values(item: Definition | BlockDefinition) -> list[sp.Expr]:
+    return [value for _, value in item.blocks] if isinstance(item, BlockDefinition) else [item.value]
+
+
 def needed_definitions(system: OdeSystem, finals: Sequence[Definition]) -> list[Definition | BlockDefinition]:
     """The definitions that the finals depend on, directly or not, in the system's order."""
     covariances = {m.name: m.covariance.name for m in system.moments}
 
     def uses(item: Definition | BlockDefinition) -> set[str]:
-        values = [v for _, v in item.blocks] if isinstance(item, BlockDefinition) else [item.value]
         names: set[str] = set()
-        for value in values:
+        for value in _values(item):
             names |= {s.name for s in value.free_symbols if isinstance(s, sp.Symbol)}
             names |= {str(e.base.label) for e in value.atoms(sp.Indexed)}
             names |= {covariances[str(c.args[0])] for c in value.atoms(MomentFunction)}

@@ -128,6 +128,8 @@ class ProgramPrinter(ABC):
     def __init__(self, program: Program) -> None:
         self.of = program
         self.loops: list[sp.Symbol] = []
+        self.exact = False  # targets keep the order of their indices, since they fill both triangles
+        self.quadrature = any(isinstance(s, Call) for s in program.walk())
         self.expressions = self.make_expressions()
 
     def make_expressions(self) -> _Expressions:
@@ -157,7 +159,7 @@ class ProgramPrinter(ABC):
         if place.packed:
             i, j = (self.factor(index) for index in indices)
             return f"{i}*(2*{self.factor(place.shape[0])} - {i} - 1)//2 + {j}"
-        if place.symmetric:
+        if place.symmetric and not self.exact:
             indices = sorted(indices, key=self.depth)
         text = self.integer(indices[0])
         for extent, index in zip(place.shape[1:], indices[1:], strict=len(indices) > 1):
@@ -205,10 +207,14 @@ class ProgramPrinter(ABC):
             if not length:
                 lines.append(f"{name} = {argument}[{begin}]")
                 length = "1"
+            elif self.of.by_name[name].shared if name in self.of.by_name else False:
+                lines.append(f"{name} = {argument}[{begin} : {begin} + {length}]")
             else:
                 lines.append(f"{name} = {self.slice(argument, begin, length)}")
             lines.append(f"{end} = {begin} + {length}" if begin != "0" else f"{end} = {length}")
             begin = end
+        if self.quadrature and storage in ("parameter", "work"):
+            return [*lines, f"{argument}_rest = {argument}[{begin}:]"]
         return lines[:-1]
 
     def slice(self, argument: str, begin: str, length: str) -> str:
@@ -238,7 +244,7 @@ class ProgramPrinter(ABC):
         if isinstance(statement, VectorMap):
             return self.vector_map(statement)
         if isinstance(statement, Call):
-            return [f"{statement.function}({', '.join(statement.arguments)})"]
+            return self.call(statement)
         if isinstance(statement, Assign | Accumulate):
             return self.assignment(statement)
         raise CodegenError(f"can't print a {type(statement).__name__}: {statement}")
@@ -246,7 +252,14 @@ class ProgramPrinter(ABC):
     def assignment(self, statement: Assign | Accumulate) -> list[str]:
         """The line of an assignment."""
         operator = "=" if isinstance(statement, Assign) else "+="
-        return [f"{self.expressions._print(statement.target)} {operator} {self.expressions._print(statement.value)}"]
+        self.exact = True
+        target = self.expressions._print(statement.target)
+        self.exact = False
+        return [f"{target} {operator} {self.expressions._print(statement.value)}"]
+
+    def call(self, statement: Call) -> list[str]:
+        """The lines of a call of a quadrature routine."""
+        raise CodegenError(f"only the scalar kernel has quadrature; {self.of.name} needs {statement.function}")
 
     @abstractmethod
     def vector_map(self, statement: VectorMap) -> list[str]:
@@ -260,6 +273,13 @@ class ScalarPrinter(ProgramPrinter):
         """Explicit signature, cached on disk; no nnan/ninf, because step control relies on NaN."""
         return ["@kernel", f"def {self.of.name}(t, y, p, sizes, work, out):"]
 
+    def call(self, statement: Call) -> list[str]:
+        """The rule follows the parameters and the sizes, the scratch follows the work arrays."""
+        sizes = ", ".join(str(s) for s in self.of.sizes)
+        rule = f"sizes[{len(self.of.sizes)}:], p_rest"
+        arguments = f"{statement.source}, {sizes}, {rule}, {statement.target}, work_rest, activation_pointer()"
+        return [f"{statement.function}({arguments})"]
+
     def vector_map(self, statement: VectorMap) -> list[str]:
         """A call of a vectorised kernel of ours."""
         return [f"map_{statement.function}({statement.buffer}, {statement.count})"]
@@ -268,12 +288,16 @@ class ScalarPrinter(ProgramPrinter):
 class LanePrinter(ScalarPrinter):
     """Many trajectories in lockstep: the last axis of every array, scalars included, runs over lanes."""
 
+    def call(self, statement: Call) -> list[str]:
+        """Tables are filled for one trajectory at a time."""
+        return ProgramPrinter.call(self, statement)
+
     def __init__(self, program: Program) -> None:
         super().__init__(program)
         self.lane_scalars = {*program.scalars, *(p.name for p in program.places if not p.shape)}
 
     def header(self) -> list[str]:
-        """As the scalar kernel's, with one time a lane; the number of lanes is the last size."""
+        """As the scalar kernel's, with one time a lane."""
         return ["@lane_kernel", f"def {self.of.name}_lanes(t, y, p, sizes, work, out):"]
 
     def rows(self, storage: str) -> list[tuple[str, str]]:
@@ -282,9 +306,9 @@ class LanePrinter(ScalarPrinter):
         return [*rows, *((name, "L") for name in self.of.scalars)] if storage == "work" else rows
 
     def bind(self, storage: str, argument: str) -> list[str]:
-        """Name the rows; the number of lanes is the last size."""
+        """Name the rows; there is one time a lane."""
         lines = super().bind(storage, argument)
-        return [f"L = sizes[{len(self.of.sizes)}]", *lines] if storage == "state" else lines
+        return ["L = t.size", *lines] if storage == "state" else lines
 
     def entry(self, name: str, indices: Sequence[sp.Expr]) -> str:
         """An array entry of the current lane."""
@@ -321,6 +345,10 @@ class LanePrinter(ScalarPrinter):
 
 class PythonPrinter(ScalarPrinter):
     """Plain Python with the math module: the same statements, nothing compiled."""
+
+    def call(self, statement: Call) -> list[str]:
+        """The oracle printers have no quadrature."""
+        return ProgramPrinter.call(self, statement)
 
     def slice(self, argument: str, begin: str, length: str) -> str:
         """An ordinary slice, so that NumPy checks the offsets that the compiled kernels trust."""

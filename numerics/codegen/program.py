@@ -30,6 +30,8 @@ class Place:
         Whether only the upper triangle of a symmetric matrix is stored, row by row.
     symmetric : bool
         Whether the indices may be exchanged; printers then let the innermost loop run along rows.
+    shared : bool
+        Whether a library routine reads or writes it too, so that it has to be an array and not a bare row.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Place:
     storage: str
     packed: bool = False
     symmetric: bool = False
+    shared: bool = False
 
     @property
     def length(self) -> sp.Expr:
@@ -98,10 +101,19 @@ class VectorMap:
 
 @dataclass(frozen=True)
 class Call:
-    """Call of a library routine with the given argument texts, as the scalar printer writes them."""
+    """Call of a library routine that fills an array from another one by quadrature.
+
+    Parameters
+    ----------
+    function : str
+        Name of the routine.
+    source, target : str
+        Names of the arrays read and written.
+    """
 
     function: str
-    arguments: tuple[str, ...]
+    source: str
+    target: str
 
 
 Statement = Comment | Loop | Counter | VectorMap | Call | Assign | Accumulate

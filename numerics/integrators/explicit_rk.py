@@ -191,6 +191,8 @@ def constants(tableau: ExplicitTableau) -> dict[str, float]:
     size = len(tableau.weights)
     return {
         **CONSTANTS,
+        "SAFETY": tableau.safety,
+        "MAX_FACTOR": tableau.growth,
         "EXPONENT": 1 / (tableau.error_order + 1),
         "STAGES": -(-size // 8) * 8,  # rows of k begin at cache lines
         "STAGE_EVALUATIONS": size - 1,

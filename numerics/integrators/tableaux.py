@@ -31,6 +31,13 @@ class ExplicitTableau:
         `combined_error` in `hermiton.numerics.integrators.control`.
     first_same_as_last : bool
         The last stage is f at the new point, so it is the next step's first.
+    safety : float
+        Factor on the ideal step size, below one.
+    growth : float
+        Largest factor from one step size to the next. An error estimate of few components can vanish by accident at
+        one step size; where steps then grow freely they land where the estimate means nothing. For DOP853 on
+        y' = a cos(a t) y a limit of 1.5 instead of 10 took the worst error over 341 runs from 5000 tolerances to 90,
+        at the same number of evaluations.
     """
 
     name: str
@@ -41,6 +48,8 @@ class ExplicitTableau:
     weights: tuple[float, ...]
     errors: tuple[tuple[float, ...], ...]
     first_same_as_last: bool
+    safety: float
+    growth: float
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,8 @@ TSIT5 = ExplicitTableau(
         ),
     ),
     first_same_as_last=True,
+    safety=0.9,
+    growth=1.5,
 )
 
 
@@ -168,6 +179,8 @@ DOP853 = ExplicitTableau(
         ),
     ),
     first_same_as_last=False,
+    safety=0.8,  # 0.9 costs six per cent more evaluations on Kepler orbits, in rejected steps
+    growth=1.5,
 )
 
 

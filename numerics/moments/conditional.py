@@ -15,7 +15,6 @@ import numpy as np
 from numba import njit
 
 from .options import (
-    AT_LIMITS,
     AT_SMALL_NODES,
     AT_SMALL_WEIGHTS,
     LARGEST,
@@ -26,12 +25,15 @@ __all__ = ["evaluate_grid", "extend_table", "fill_shifted", "fill_small", "neare
 
 
 @njit(**OPTIONS)  # type: ignore[untyped-decorator]
-def small_count(ratio: float, sizes: Any, data: Any) -> int:
-    """Number of Gauss-Hermite nodes that do for this ratio of deviations; 0 if the uniform grid is needed."""
+def small_count(ratio: float, limits: int, sizes: Any, data: Any) -> int:
+    """Number of Gauss-Hermite nodes that do for this ratio of deviations; 0 if the uniform grid is needed.
+
+    ``limits`` is AT_LIMITS or AT_MEAN_LIMITS.
+    """
     if ratio == 0.0:
         return 1
     for count in range(sizes[LARGEST]):
-        if ratio <= data[sizes[AT_LIMITS] + count]:
+        if ratio <= data[sizes[limits] + count]:
             return count + 1  # type: ignore[no-any-return]
     return 0
 
@@ -156,7 +158,7 @@ def fill_small(
 ) -> None:
     """Coefficients c_n/sqrt(n!), n < nodes, and E g^2, at ``count`` means by Gauss-Hermite.
 
-    The discrete basis is complete: sum_n c_n^2/n! is E g^2 exactly, and no term beyond ``nodes`` exists.
+    Terms beyond ``nodes`` are below the tolerance by the choice of :func:`small_count`.
     """
     at = (nodes * (nodes - 1)) // 2
     e = data[sizes[AT_SMALL_NODES] + at : sizes[AT_SMALL_NODES] + at + nodes]

@@ -29,6 +29,8 @@ from .options import (
     AREA,
     AT_FIRST,
     AT_HERMITE,
+    AT_LIMITS,
+    AT_MEAN_LIMITS,
     AT_NODES,
     AT_PLANE,
     AT_ROOTS,
@@ -247,7 +249,7 @@ def _block(
     for a in range(fields):
         spread = math.sqrt(first[a] ** 2 + second[a] ** 2)
         total = math.sqrt(spread**2 + deviation[a] ** 2)
-        small[a] = small_count(deviation[a] / total if deviation[a] > 0.0 else 0.0, sizes, data)
+        small[a] = small_count(deviation[a] / total if deviation[a] > 0.0 else 0.0, AT_LIMITS, sizes, data)
         if small[a] == 0:
             reach[a] = min(sizes[REACH], int(math.ceil(width * spread / (step * deviation[a]))) + 1)
             half = reach[a] + points // 2
@@ -442,7 +444,7 @@ def _choose_terms(
         for b in range(a + 1, fields):
             place = a * fields + b
             if small[a] > 0 or small[b] > 0:
-                # The discrete basis of Gauss-Hermite nodes ends: nothing is left out.
+                # So many Gauss-Hermite nodes were taken that the terms beyond them are below the tolerance.
                 count = small[a] if small[b] == 0 else small[b] if small[a] == 0 else min(small[a], small[b])
                 if correlation[place] == 0.0:
                     count = 1
@@ -525,7 +527,7 @@ def _direct(
     set_b = 0 if b < students else 1
     last = deviation[b] * math.sqrt(max(0.0, (1.0 - r) * (1.0 + r)))
     spread = math.sqrt(first[b] ** 2 + second[b] ** 2)
-    count = small_count(last / math.sqrt(spread**2 + deviation[b] ** 2), sizes, data)
+    count = small_count(last / math.sqrt(spread**2 + deviation[b] ** 2), AT_MEAN_LIMITS, sizes, data)
     at = (count * (count - 1)) // 2
     e = data[sizes[AT_SMALL_NODES] + at : sizes[AT_SMALL_NODES] + at + max(count, 1)]
     w = data[sizes[AT_SMALL_WEIGHTS] + at : sizes[AT_SMALL_WEIGHTS] + at + max(count, 1)]

@@ -14,6 +14,6 @@ INTERNAL: dict[str, Any] = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wra
 UNIFORM, POINTS, AREA, LARGEST, TAYLOR, SERIES, COLUMNS, REACH = range(8)
 # Entries of GaussianRule.sizes that are offsets into GaussianRule.data.
 AT_SCALARS, AT_NODES, AT_WEIGHTS, AT_FIRST, AT_SECOND, AT_PLANE, AT_HERMITE, AT_ROOTS, AT_LIMITS = range(8, 17)
-AT_SMALL_NODES, AT_SMALL_WEIGHTS = range(17, 19)
+AT_MEAN_LIMITS, AT_SMALL_NODES, AT_SMALL_WEIGHTS = range(17, 20)
 # Entries at AT_SCALARS.
 STEP, WIDTH, TOLERANCE = range(3)

@@ -8,6 +8,7 @@ from numba import njit
 from .conditional import evaluate_grid, nearest, small_count
 from .geometry import condition, factor
 from .options import (
+    AT_MEAN_LIMITS,
     AT_NODES,
     AT_SCALARS,
     AT_SMALL_NODES,
@@ -146,7 +147,7 @@ def _other_means(
     """other[q, n] = E[f_q(slope e_n + deviation xi)] at every node e_n."""
     points = nodes.size
     total = math.sqrt(slope**2 + deviation**2)
-    count = small_count(deviation / total if total > 0.0 else 0.0, sizes, data)
+    count = small_count(deviation / total if total > 0.0 else 0.0, AT_MEAN_LIMITS, sizes, data)
     if count > 0:
         at = (count * (count - 1)) // 2
         e = data[sizes[AT_SMALL_NODES] + at : sizes[AT_SMALL_NODES] + at + count]

@@ -107,7 +107,8 @@ def test_a_lane_does_not_see_its_neighbours(rates, method, sort):
     )  # fmt: skip
     for i, rate in enumerate(rates):
         alone = integrate(logistic, [0.1], times, parameters=[rate], method=method)
-        assert np.abs(lanes.states[:, :, i] - alone.states).max() < 1e-12
+        # Rounding may tip a step size, so the two agree like two solutions at this tolerance.
+        assert np.abs(lanes.states[:, :, i] - alone.states).max() < 1e-7
 
 
 def test_lanes_estimate_their_error_honestly():

@@ -47,7 +47,18 @@ def double_factorial(n: int) -> int:
 def test_words_are_those_of_xoshiro128plusplus() -> None:
     """The state 1, 2, 3, 4 and its first ten words, the vector that reference implementations test against."""
     lanes = np.repeat(np.arange(1, 5, dtype=np.uint32)[:, None], LANES, axis=1)
-    expected = [641, 1573767, 3222811527, 3517856514, 836907274, 4247214768, 3867114732, 1355841295, 495546011, 621204420]
+    expected = [
+        641,
+        1573767,
+        3222811527,
+        3517856514,
+        836907274,
+        4247214768,
+        3867114732,
+        1355841295,
+        495546011,
+        621204420,
+    ]
     first, second = np.empty((2, LANES), dtype=np.uint32)
     for turn in range(5):
         fill_words(lanes, first, second)

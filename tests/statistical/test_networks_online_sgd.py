@@ -23,6 +23,7 @@ pytestmark = pytest.mark.statistical
 
 Array = NDArray[np.float64]
 FALSE_ALARMS = 1e-4
+REPETITIONS = 4000
 
 
 @numba.njit
@@ -89,7 +90,7 @@ def small(request: pytest.FixtureRequest) -> tuple[int, Array, dict[str, Any]]:
     dimension, steps = request.param
     rule = {"learning_rate": 1.5, "second_layer_rate": 0.7, "noise": 0.2, "times": [steps / dimension]} | ERF
     rng = np.random.Generator(np.random.SFC64(11))
-    runs = [run_overlaps(Q2, R2, T2, ONES, ONES, dimension=dimension, rng=rng, **rule) for _ in range(8000)]
+    runs = [run_overlaps(Q2, R2, T2, ONES, ONES, dimension=dimension, rng=rng, **rule) for _ in range(REPETITIONS)]
     return dimension, np.array([last_state(run) for run in runs]), rule
 
 
@@ -98,16 +99,16 @@ def test_chain_has_the_law_of_the_network(small: tuple[int, Array, dict[str, Any
     dimension, chain, rule = small
     rng = np.random.Generator(np.random.SFC64(12))
     W, Wstar = draw_weights(Q2, R2, T2, dimension, rng)  # the law depends on the overlaps alone
-    runs = [run_network(W, Wstar, ONES, ONES, rng=rng, precision=precision, **rule) for _ in range(8000)]
+    runs = [run_network(W, Wstar, ONES, ONES, rng=rng, precision=precision, **rule) for _ in range(REPETITIONS)]
     same_law(chain, np.array([last_state(run) for run in runs]))
 
 
 def test_same_law_can_tell_laws_apart(small: tuple[int, Array, dict[str, Any]]) -> None:
-    """Without it, the test above could pass for want of power: noise 0.2 against 0.25 is seen."""
+    """The test above has power: a learning rate off by a tenth and a label noise off by a half are seen."""
     dimension, chain, rule = small
     rng = np.random.Generator(np.random.SFC64(13))
-    rule = rule | {"noise": 0.25, "learning_rate": 1.6}
-    runs = [run_overlaps(Q2, R2, T2, ONES, ONES, dimension=dimension, rng=rng, **rule) for _ in range(8000)]
+    rule = rule | {"noise": 0.3, "learning_rate": 1.65}
+    runs = [run_overlaps(Q2, R2, T2, ONES, ONES, dimension=dimension, rng=rng, **rule) for _ in range(REPETITIONS)]
     with pytest.raises(AssertionError):
         same_law(chain, np.array([last_state(run) for run in runs]))
 
@@ -130,20 +131,44 @@ CASES: dict[str, tuple[Any, ...]] = {
     "A": (
         (Q2, R2, T2, ONES, ONES),
         {"learning_rate": 0.5} | ERF,
-        (0.181730709354, 0.025258376147, 0.015102318805, 0.014339443077)
-        + (0.013251140961, 0.010927759200, 0.007380667664, 0.004025628078),
+        (
+            0.181730709354,
+            0.025258376147,
+            0.015102318805,
+            0.014339443077,
+            0.013251140961,
+            0.010927759200,
+            0.007380667664,
+            0.004025628078,
+        ),
     ),
     "B": (
         (Q3, R3, T2, np.array([0.8, 0.9, 1.0]), ONES),
         {"learning_rate": 0.5, "second_layer_rate": 0.5, "noise": 0.1} | ERF,
-        (0.192316201661, 0.027354956307, 0.019724943069, 0.018557706987)
-        + (0.016790042187, 0.015123000053, 0.013306044648, 0.011205289698),
+        (
+            0.192316201661,
+            0.027354956307,
+            0.019724943069,
+            0.018557706987,
+            0.016790042187,
+            0.015123000053,
+            0.013306044648,
+            0.011205289698,
+        ),
     ),
     "E": (
         (Q2 + 0.3 * np.eye(2), np.array([[0.2, 0.02], [0.03, 0.25]]), T2, ONES, ONES),
         {"learning_rate": 0.1} | CUBIC,
-        (0.329520113003, 0.322253221847, 0.310240589454, 0.272259026180)
-        + (0.140667269061, 0.041398617039, 0.009617904050, 0.002109966823),
+        (
+            0.329520113003,
+            0.322253221847,
+            0.310240589454,
+            0.272259026180,
+            0.140667269061,
+            0.041398617039,
+            0.009617904050,
+            0.002109966823,
+        ),
     ),
 }
 
@@ -152,7 +177,7 @@ CASES: dict[str, tuple[Any, ...]] = {
 def test_chain_tends_to_the_ode(case: str) -> None:
     """The mean error is ODE + c/N + O(1/N^2): two sizes, N and 4N, give c, and what is left is the ODE's value."""
     start, rule, reference = CASES[case]
-    runs = 100
+    runs = 64
     mean, variance = {}, {}
     for dimension in (250, 1000):
         rng = np.random.Generator(np.random.SFC64([dimension, 3]))

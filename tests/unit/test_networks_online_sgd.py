@@ -342,6 +342,22 @@ def pair(x):
     return x, x
 
 
+@numba.cfunc("float32(float32)")
+def single(x):
+    return x
+
+
+@numba.cfunc("float64(float64)")
+def double(x):
+    return math.tanh(x)
+
+
+def test_function_pointers_serve_as_well() -> None:
+    by_pointer, by_function = network(activation=double), network(activation=tanh)
+    np.testing.assert_array_equal(by_pointer.Q, by_function.Q)
+    assert np.abs(by_pointer.Q - network().Q).max() > 1e-4
+
+
 @pytest.mark.parametrize("run", [network, chain])
 @pytest.mark.parametrize(
     ("changes", "words"),
@@ -361,6 +377,7 @@ def pair(x):
         ({"rng": None}, "rng=None is no source"),
         ({"rng": -1}, "rng=-1 is negative"),
         ({"activation": plain}, "activation=.* is not compiled"),
+        ({"activation": single}, r"activation=.* is compiled for"),
         ({"derivative": pair}, "derivative=.* does not map a float"),
     ],
 )
@@ -407,18 +424,18 @@ def test_the_rest_refuses_nonsense() -> None:
         draw_weights(Q0, R0, T0, 4, 1)
     with pytest.raises(ValueError, match="is not positive semidefinite"):
         draw_weights(Q0, R0 + 1, T0, 10, 1)
-    with pytest.raises(ValueError, match="C=.* has shape"):
+    with pytest.raises(ValueError, match=r"C=.* has shape"):
         square_root(np.ones((2, 3)))
-    with pytest.raises(ValueError, match="R=.* has shape"):
+    with pytest.raises(ValueError, match=r"R=.* has shape"):
         generalization_error(Q0[None], R0, T0, V0, A0, erf, erf)
-    with pytest.raises(ValueError, match="v=.* has shape"):
+    with pytest.raises(ValueError, match=r"v=.* has shape"):
         generalization_error(Q0, R0, T0, V0[:2], A0, erf, erf)
-    with pytest.raises(ValueError, match="A=.* has shape"):
+    with pytest.raises(ValueError, match=r"A=.* has shape"):
         generalization_error(Q0, R0, T0, V0, V0, erf, erf)
-    with pytest.raises(ValueError, match="kinks=.* NaN"):
+    with pytest.raises(ValueError, match=r"kinks=.* NaN"):
         generalization_error(Q0, R0, T0, V0, A0, relu, relu, kinks=(math.nan,))
     W, Wstar = draw_weights(Q0, R0, T0, 10, 2)
     with pytest.raises(ValueError, match="samples=1 is too small"):
         sampled_generalization_error(W, Wstar, V0, A0, erf, erf, 1, 1)
-    with pytest.raises(ValueError, match="x=.* has shape"):
+    with pytest.raises(ValueError, match=r"x=.* has shape"):
         network_step(W, Wstar, V0, A0, np.ones(9), 0.0, **RULE)

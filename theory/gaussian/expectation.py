@@ -12,9 +12,9 @@ from ..pieces import NotPiecewiseError, smooth_pieces
 from ..real_line import NotRealError
 from .wick import check_gaussian, wick
 
-__all__ = ["GaussianExpectation", "gaussian_expectation"]
+__all__ = ["KINKED", "GaussianExpectation", "gaussian_expectation"]
 
-_KINKED = (sp.Abs, sp.sign, sp.Heaviside, sp.Max, sp.Min, sp.Piecewise)
+KINKED = (sp.Abs, sp.sign, sp.Heaviside, sp.Max, sp.Min, sp.Piecewise)
 
 
 class GaussianExpectation(sp.Expr):
@@ -115,7 +115,7 @@ class GaussianExpectation(sp.Expr):
         covariance = self.covariance.diff(parameter)
         if mean.is_zero_matrix and covariance.is_zero_matrix:
             return total
-        if self.integrand.has(*_KINKED):
+        if self.integrand.has(*KINKED):
             return total + self._same_law(self.integrand * self._score(mean, covariance))
         fields = self.variables
         for a, x in enumerate(fields):
@@ -271,7 +271,7 @@ def gaussian_expectation(
     )
     if body.is_polynomial(*fields):
         return wick(body, fields, matrix, vector)
-    from .closed_forms import expectation_of_sum
+    from .terms import expectation_of_sum
 
     return expectation_of_sum(body, fields, matrix, vector)
 

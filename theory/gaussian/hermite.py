@@ -9,13 +9,14 @@ import sympy as sp
 from ..errors import argument_error
 from ..formula import hermite_he
 from ..notation import z
-from .closed_forms import NoClosedForm, expectation_of_sum, piecewise_expectation
+from ..symmetry import parity_of
+from .terms import NoClosedForm, expectation_of_sum, piecewise_expectation
 from .expectation import GaussianExpectation
 
 if TYPE_CHECKING:
     from ..activation import Activation
 
-__all__ = ["HermiteSeries", "exact_coefficient", "hermite_he", "hermite_series"]
+__all__ = ["HermiteSeries", "exact_coefficient", "hermite_he", "hermite_series", "zero_by_parity"]
 
 _x = sp.Symbol("x", real=True)
 _m = sp.Dummy("m", real=True)
@@ -137,7 +138,7 @@ def hermite_series(
     coefficients = []
     for k in range(order + 1):
         exact = exact_coefficient(activation, k, m, s)
-        if exact is None and m == 0 and activation.parity == ("odd", "even")[k % 2]:
+        if exact is None and m == 0 and zero_by_parity(activation, k):
             exact = sp.S.Zero
         if exact is None:
             body = activation.expression.subs(z, m + s * _x) * hermite_he(k, _x)
@@ -154,6 +155,36 @@ def _exact(name: str, value: object) -> sp.Expr:
     if not isinstance(expr, sp.Expr) or expr.has(sp.Float, sp.I, sp.nan, sp.zoo, sp.oo, -sp.oo) or expr.has(z):
         raise argument_error(name, value, "is not an exact real number or symbol", "use sympy.Rational or a symbol")
     return expr
+
+
+def zero_by_parity(activation: "Activation", k: int) -> bool:
+    """Whether h_k vanishes at mean 0 because sigma, sigma' or sigma'' is even or odd.
+
+    By Stein's lemma h_k = s^j E[sigma^(j)(s x) He_(k-j)(x)] for j <= k: a sigmoid is odd up to a constant, which shows in
+    its derivative.
+
+    Parameters
+    ----------
+    activation : Activation
+        sigma.
+    k : int
+        Order.
+
+    Returns
+    -------
+    bool
+    """
+    if activation.parity is not None:
+        return activation.parity == ("odd", "even")[k % 2]
+    return any(k >= j and parity == ("odd", "even")[(k - j) % 2] for j, parity in _derivative_parities(activation))
+
+
+@lru_cache(maxsize=256)
+def _derivative_parities(activation: "Activation") -> tuple[tuple[int, str | None], ...]:
+    if not activation.is_analytic_on_reals:
+        return ()
+    derivatives = [sp.diff(activation.pieces[0].expression, z, j) for j in (1, 2)]
+    return tuple((j, parity_of(expr)) for j, expr in zip((1, 2), derivatives, strict=True))
 
 
 def exact_coefficient(
@@ -174,25 +205,50 @@ def exact_coefficient(
     -------
     sympy.Expr or None
     """
-    general = _general(activation, k)
-    if general is None:
-        return None
-    return general.subs([(_m, mean), (_s, std)], simultaneous=True)
+    chain = _chain(activation)
+    return None if chain is None else chain.coefficient(k, mean, std)
 
 
-@lru_cache(maxsize=4096)
-def _general(activation: "Activation", k: int) -> sp.Expr | None:
-    """h_k as a function of symbols m and s, by Stein's recursion."""
-    if k == 0:
-        try:
-            if len(activation.pieces) > 1:
-                return piecewise_expectation(activation.pieces, _m, _s)
-            law = (sp.ImmutableMatrix([[_s**2]]), sp.ImmutableMatrix([[_m]]))
-            value = expectation_of_sum(activation.pieces[0].expression, (z,), *law)
-        except NoClosedForm:
-            return None
-        return None if value.has(GaussianExpectation) else value
-    before = _general(activation, k - 1)
-    if before is None:
+class _Chain:
+    """Stein's recursion h_(k+1) = s dh_k/dm from h_0(m, s), remembered as far as it was used.
+
+    Sums in s alone, such as 1 + 2 s^2, are held by placeholders: they are constants of the recursion, and as single symbols
+    their powers merge, so that the number of terms grows only linearly with k.
+    """
+
+    def __init__(self, first: sp.Expr) -> None:
+        self.held: dict[sp.Symbol, sp.Expr] = {}
+        self.known = [self._expanded(self._hold(first))]
+
+    def _hold(self, expr: sp.Expr) -> sp.Expr:
+        if expr.is_Add and expr.free_symbols == {_s}:
+            for symbol, value in self.held.items():
+                if value == expr:
+                    return symbol
+            fresh = sp.Dummy(f"u{len(self.held)}", positive=True if expr.is_positive else None)
+            self.held[fresh] = expr
+            return fresh
+        return expr.func(*(self._hold(a) for a in expr.args)) if expr.args else expr
+
+    @staticmethod
+    def _expanded(expr: sp.Expr) -> sp.Expr:
+        return sp.expand(expr, power_exp=False, power_base=False, log=False, trig=False)
+
+    def coefficient(self, k: int, mean: sp.Expr, std: sp.Expr) -> sp.Expr:
+        while len(self.known) <= k:
+            self.known.append(self._expanded(_s * sp.diff(self.known[-1], _m)))
+        value = self.known[k].subs(_m, mean) if mean != _m else self.known[k]
+        return value.xreplace(self.held).subs(_s, std)
+
+
+@lru_cache(maxsize=256)
+def _chain(activation: "Activation") -> _Chain | None:
+    """The recursion of an activation, or None if E[sigma(m + s x)] has no closed form."""
+    try:
+        if len(activation.pieces) > 1:
+            return _Chain(piecewise_expectation(activation.pieces, _m, _s))
+        law = (sp.ImmutableMatrix([[_s**2]]), sp.ImmutableMatrix([[_m]]))
+        value = expectation_of_sum(activation.pieces[0].expression, (z,), *law)
+    except NoClosedForm:
         return None
-    return sp.expand(_s * sp.diff(before, _m), power_exp=False, power_base=False, log=False, trig=False)
+    return None if value.has(GaussianExpectation) else _Chain(value)

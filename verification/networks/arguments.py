@@ -12,7 +12,11 @@ Seed = int | np.random.SeedSequence | np.random.Generator
 
 def refused(name: str, value: object, problem: str, cure: str) -> ValueError:
     """Build the error for an argument that cannot be used; an array is shown by its shape."""
-    shown = f"<array of shape {value.shape}>" if isinstance(value, np.ndarray) and value.size > 16 else " ".join(repr(value).split())
+    shown = (
+        f"<array of shape {value.shape}>"
+        if isinstance(value, np.ndarray) and value.size > 16
+        else " ".join(repr(value).split())
+    )
     return ValueError(f"{name}={shown} {problem}: {cure}")
 
 

@@ -13,6 +13,7 @@ from numba import types
 from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError, NumbaExperimentalFeatureWarning
+from numba.core.types.function_type import WrapperAddressProtocol
 
 from .arguments import refused
 
@@ -58,12 +59,17 @@ def _pointer(function: Any) -> Any:
 def scalar_function(name: str, function: Callable[[float], float]) -> Any:
     """Return a numba-compiled scalar function as a pointer float64 -> float64, compiling it once.
 
+    It may come as a pointer already: a `numba.cfunc`, or an object that follows Numba's wrapper-address protocol.
+
     Raises
     ------
     ValueError
         If `function` isn't compiled by numba, or doesn't take one float to one float.
     """
-    if isinstance(function, CFunc):
+    if isinstance(function, (CFunc, WrapperAddressProtocol)):
+        found = numba.typeof(function)
+        if found != SCALAR_FUNCTION:
+            raise refused(name, function, f"is compiled for {found}", "compile it for float64(float64)")
         return function
     if not isinstance(function, Dispatcher):
         raise refused(name, function, "is not compiled", "decorate it with numba.njit")

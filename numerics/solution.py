@@ -1,0 +1,118 @@
+"""The result of `solve`: labelled numbers with their errors and where they come from."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hermiton.theory.errors import argument_error
+from hermiton.theory.systems import OdeSystem
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["Solution"]
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A solved system.
+
+    Parameters
+    ----------
+    setting : object
+        What was solved.
+    system : OdeSystem
+        The equations.
+    data : xarray.Dataset
+        Observables and states with named dimensions; the first is ``time``.
+    errors : xarray.Dataset
+        The same variables: estimated absolute errors (integration and, where moments are integrated, quadrature).
+    provenance : dict of str
+        Versions, kernel hash, tolerances.
+    error_kind : str
+        ``"estimated"``: the distance between this solution and a less accurate one.
+    """
+
+    setting: Any
+    system: OdeSystem = field(repr=False)
+    data: xr.Dataset = field(repr=False)
+    errors: xr.Dataset = field(repr=False)
+    provenance: dict[str, str] = field(repr=False)
+    error_kind: str = "estimated"
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw every observable and state against time.
+
+        Parameters
+        ----------
+        path : path, optional
+            Where to save the picture, by its ending.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        names = list(self.data.data_vars)
+        figure = Figure(figsize=(4.2 * len(names), 3.2), layout="constrained")
+        FigureCanvasAgg(figure)
+        for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+            variable = self.data[name]
+            lines = variable.stack(entry=[d for d in variable.dims if d != "time"]) if variable.ndim > 1 else None
+            if lines is None:
+                axes.plot(self.data["time"], variable)
+            else:
+                for entry in range(lines.sizes["entry"]):
+                    label = ", ".join(str(i) for i in lines["entry"].values[entry])
+                    axes.plot(self.data["time"], lines.isel(entry=entry), label=f"{name}[{label}]")
+                if lines.sizes["entry"] <= 9:
+                    axes.legend(frameon=False, fontsize="small")
+            if name == "generalization_error" and float(variable.min()) > 0:
+                axes.set_yscale("log")
+            axes.set(xlabel="time", title=name.replace("_", " "))
+        if path is not None:
+            figure.savefig(path)
+        return figure
+
+    def save(self, path: str | Path) -> Path:
+        """Write data, errors and provenance to one netCDF file.
+
+        Parameters
+        ----------
+        path : path
+            The file; replaced only when the new one is complete.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        AssumptionError
+            If the folder can't be written.
+        """
+        target = Path(path)
+        both = self.data.merge(self.errors.rename({name: f"{name}_error" for name in self.errors.data_vars}))
+        both.attrs.update({**self.provenance, "error_kind": self.error_kind})
+        try:
+            handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
+        except OSError as error:
+            problem = f"can't be written ({error.strerror})"
+            raise argument_error("path", str(path), problem, "name a file in a folder that exists") from None
+        os.close(handle)
+        try:
+            both.to_netcdf(temporary, engine="h5netcdf")
+            os.replace(temporary, target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return target
+
+    def _repr_html_(self) -> str:
+        return str(self.data._repr_html_())

@@ -1,0 +1,312 @@
+"""The verb `solve`: bind a system to numbers and solve it.
+
+Values are bound by name: a system's states and parameters carry the names of the fields of a setting and its start. So
+nothing here knows which theory it solves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hermiton.theory.derivation import Derivation
+from hermiton.theory.derive import derive
+from hermiton.theory.errors import AccuracyError, argument_error
+from hermiton.theory.systems import Array, OdeSystem
+
+from .codegen.kernel import CompiledSystem, compile_system
+from .ode import Method, Trajectory, integrate
+from .provenance import provenance
+from .solution import Solution
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .quadrature import GaussianRule
+
+__all__ = ["BoundSystem", "bind", "solve"]
+
+# The less accurate of the two runs, whose distance is the error estimate, has a tolerance this much larger.
+_LOOSER = 10.0
+_ATOL_PER_RTOL = 1e-2
+# States along a solution at which the quadrature's error is examined.
+_PROBES = 5
+
+
+@dataclass(frozen=True)
+class BoundSystem:
+    """A compiled system with its numbers: everything that an integrator needs.
+
+    Parameters
+    ----------
+    compiled : CompiledSystem
+        The kernels and their layout.
+    sizes : dict
+        Sizes of the index sets.
+    start : (dim,) array
+        Packed state at time 0.
+    parameters : (P,) array
+        Packed parameters.
+    """
+
+    compiled: CompiledSystem
+    sizes: dict[str, int]
+    start: NDArray[np.float64]
+    parameters: NDArray[np.float64]
+
+    def arguments(self, rule: GaussianRule | None = None) -> dict[str, Any]:
+        """Keyword arguments for `integrate`; a quadrature rule follows the parameters and sizes."""
+        sizes = self.compiled.size_vector(self.sizes)
+        work = self.compiled.work_size(self.sizes)
+        if rule is None:
+            return {"parameters": self.parameters, "sizes": sizes, "work_size": work}
+        from .moments.four_point import four_point_scratch
+        from .moments.pairs import pair_scratch
+
+        fields = int(sizes.sum())
+        scratch = max(pair_scratch(fields, rule.sizes), four_point_scratch(fields, rule.sizes))
+        return {
+            "parameters": np.concatenate([self.parameters, rule.data]),
+            "sizes": np.concatenate([sizes, rule.sizes]),
+            "work_size": work + scratch,
+        }
+
+    def covariance(self, state: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The covariance of the fields at a packed state, as the kernel computes it; systems with quadrature only."""
+        from .quadrature import rule
+
+        (array,) = {m.covariance for m in self.compiled.system.moments if m.closed_form is None}
+        arguments = self.arguments(rule(0))
+        work = np.zeros(arguments["work_size"])
+        slope = np.zeros_like(state)
+        self.compiled.rhs(0.0, state, arguments["parameters"], arguments["sizes"], work, slope)
+        shape = self.compiled.shape(array, self.sizes)
+        offset = self.compiled.offset(array.name, self.sizes)
+        return work[offset : offset + shape[0] * shape[1]].reshape(shape).copy()
+
+    def observe(self, states: NDArray[np.float64], rule: GaussianRule | None = None) -> dict[str, NDArray[np.float64]]:
+        """Observables at packed states, shape (T, dim), by name."""
+        system = self.compiled.system
+        if not system.observables:
+            return {}
+        arguments = self.arguments(rule)
+        work = np.zeros(arguments["work_size"])
+        out = np.zeros((len(states), self.compiled.length("output", self.sizes, function=1)))
+        for n, state in enumerate(states):
+            self.compiled.observables(0.0, state, arguments["parameters"], arguments["sizes"], work, out[n])
+        values = {}
+        offset = 0
+        for observable in system.observables:
+            shape = self.compiled.shape(observable.target, self.sizes)
+            count = int(np.prod(shape, dtype=int))
+            values[observable.target.binding] = out[:, offset : offset + count].reshape(len(states), *shape)
+            offset += count
+        return values
+
+
+def _value(array: Array, sources: tuple[object, ...]) -> Any:
+    for source in sources:
+        if hasattr(source, array.binding):
+            return getattr(source, array.binding)
+    raise argument_error(
+        "start", type(sources[0]).__name__, f"has no value for {array.binding}", "pass a start that fits the setting"
+    )
+
+
+def bind(system: OdeSystem, setting: Any, start: Any, target: str = "scalar") -> BoundSystem:
+    """Compile a system and pack the values that a setting and a start give it, by name.
+
+    Raises
+    ------
+    AssumptionError
+        If a value is missing, of the wrong shape, or not finite.
+    """
+    compiled = compile_system(system, target)  # type: ignore[arg-type]
+    sizes = dict(setting.sizes)
+    values: dict[str, NDArray[np.float64]] = {}
+    for array in (*system.states, *system.parameters):
+        value = np.asarray(_value(array, (start, setting)), dtype=np.float64)
+        shape = compiled.shape(array, sizes)
+        if value.shape != shape:
+            widths = ", ".join(f"{name}={n}" for name, n in sizes.items())
+            problem = f"has shape {value.shape}, but the setting has {widths}"
+            raise argument_error(array.binding, value.tolist(), problem, f"pass shape {shape}")
+        values[array.binding] = value
+    return BoundSystem(
+        compiled,
+        sizes,
+        compiled.pack(system.states, values, sizes),
+        compiled.pack(system.parameters, values, sizes),
+    )
+
+
+def _times(times: ArrayLike) -> NDArray[np.float64]:
+    try:
+        grid = np.array(times, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise argument_error("times", times, "is not an array of numbers", "pass increasing times from 0 on") from None
+    if grid.ndim != 1 or grid.size == 0 or not np.isfinite(grid).all():
+        raise argument_error("times", times, "is not a list of finite numbers", "pass increasing times from 0 on")
+    if grid[0] < 0 or (np.diff(grid) <= 0).any():
+        raise argument_error("times", grid.tolist(), "does not increase from 0 on", "sort the times, each once")
+    return grid
+
+
+def solve(
+    setting: Any,
+    start: Any,
+    times: ArrayLike,
+    *,
+    rtol: float = 1e-8,
+    atol: float | None = None,
+    method: Method = "DOP853",
+    derivation: Derivation | None = None,
+    progress: bool | Callable[[float], object] = False,
+) -> Solution:
+    """Solve the equations of a setting from a start.
+
+    Parameters
+    ----------
+    setting : OnlineSGD
+        What to solve.
+    start : Overlaps
+        The order parameters at time 0.
+    times : (T,) array
+        Output times, increasing, in units of steps/N; 0 need not be among them.
+    rtol : float
+        Relative tolerance of a step, at least 1e-12.
+    atol : float, optional
+        Absolute tolerance of a step; by default rtol/100.
+    method : {"DOP853", "Tsit5", "SDIRK4"}
+        Integrator; SDIRK4 is for stiff systems.
+    derivation : Derivation, optional
+        Where the equations come from; by default ``derive(setting)``.
+    progress : bool or callable
+        Whether to show a progress bar, or what to call with the fraction done.
+
+    Returns
+    -------
+    Solution
+        ``.data`` holds ``generalization_error(time)`` and the states, ``.errors`` their estimated errors.
+
+    Raises
+    ------
+    AssumptionError
+        If an argument is out of range or does not fit.
+    AccuracyError
+        If the solution diverges (with the time), or a moment can't be integrated to the tolerance.
+
+    Notes
+    -----
+    *Validity.* Errors are the distance to a solution at ten times the tolerance, and where moments are integrated, at
+    a coarser quadrature: an estimate, no bound.
+    """
+    grid = _times(times)
+    if not 1e-12 <= rtol <= 1e-2:
+        raise argument_error("rtol", rtol, "is out of range", "ask for a relative tolerance between 1e-12 and 1e-2")
+    absolute = rtol * _ATOL_PER_RTOL if atol is None else atol
+    source = derive(setting) if derivation is None else derivation
+    system = source.systems[0]
+    bound = bind(system, setting, start)
+    steps = np.concatenate([[0.0], grid]) if grid[0] > 0 else grid
+    from .progress import reporter
+
+    with reporter(progress, "solve") as report:
+
+        def run(tolerance: float, floor: float, rule: GaussianRule | None) -> Trajectory:
+            trajectory = integrate(
+                bound.compiled.rhs,
+                bound.start,
+                steps,
+                method=method,
+                rtol=tolerance,
+                atol=floor,
+                progress=report,
+                **bound.arguments(rule),
+            )
+            if trajectory.status != "finished":
+                what = "diverges" if trajectory.status == "diverged" else "needs too many steps"
+                raise AccuracyError(
+                    f"the solution {what} at t={trajectory.failure_time:.6g} of {steps[-1]:.6g}: lower the learning "
+                    "rate or stop earlier; activations that grow faster than linearly have no bounded error signal"
+                )
+            return trajectory
+
+        if bound.compiled.quadrature:
+            tight, loose, rules, level = _with_quadrature(bound, run, rtol, absolute)
+        else:
+            loose = run(rtol, absolute, None)
+            tight = run(rtol / _LOOSER, absolute / _LOOSER, None)
+            rules, level = (None, None), "closed forms"
+    first = steps.size - grid.size
+    values = _label(bound, tight.states[first:], grid, rules[1])
+    coarse = _label(bound, loose.states[first:], grid, rules[0])
+    errors = abs(values - coarse)
+    for name in errors.data_vars:
+        # a difference that happens to pass through zero is no small error: take neighbours in time into account
+        wide = errors[name].rolling(time=3, center=True, min_periods=1).max()
+        errors[name] = wide + 1e-15 * (1 + abs(values[name]))
+    record = provenance(
+        kernel=bound.compiled.hash,
+        method=method,
+        rtol=repr(rtol),
+        atol=repr(absolute),
+        moments=level,
+        evaluations=str(loose.evaluations + tight.evaluations),
+    )
+    return Solution(setting, system, values, errors, record)
+
+
+def _label(
+    bound: BoundSystem, states: NDArray[np.float64], times: NDArray[np.float64], rule: GaussianRule | None
+) -> xr.Dataset:
+    """States and observables with named dimensions."""
+    import xarray as xr
+
+    system = bound.compiled.system
+    arrays = {a.binding: a for a in (*system.states, *(o.target for o in system.observables))}
+    values: Mapping[str, NDArray[np.float64]] = {
+        **bound.observe(states, rule),
+        **bound.compiled.unpack(states, bound.sizes),
+    }
+    return xr.Dataset(
+        {
+            name: xr.DataArray(value, dims=("time", *arrays[name].dimensions), attrs={"meaning": arrays[name].meaning})
+            for name, value in values.items()
+        },
+        coords={"time": xr.DataArray(times, dims="time", attrs={"meaning": system.time})},
+    )
+
+
+def _with_quadrature(
+    bound: BoundSystem,
+    run: Callable[[float, float, GaussianRule | None], Trajectory],
+    rtol: float,
+    atol: float,
+) -> tuple[Trajectory, Trajectory, tuple[GaussianRule, GaussianRule], str]:
+    """Solve at the lowest quadrature level that meets the tolerance along the whole solution, and at the next one."""
+    from .moments.accuracy import choose_level
+    from .quadrature import rule
+
+    evaluate = bound.compiled.module.evaluate
+    sets = bound.compiled.system.sets
+    students, teachers = (bound.sizes[s.size.name] for s in sets)
+
+    def level_for(state: NDArray[np.float64], lowest: int) -> int:
+        return choose_level(bound.covariance(state), students, teachers, evaluate, rtol, lowest).level
+
+    level = level_for(bound.start, 0)
+    while True:
+        loose = run(rtol, atol, rule(level))
+        probes = np.unique(np.linspace(0, len(loose.states) - 1, _PROBES).astype(int))
+        needed = max(level_for(loose.states[n], level) for n in probes)
+        if needed == level:
+            break
+        level = needed
+    tight = run(rtol / _LOOSER, atol / _LOOSER, rule(level + 1))
+    nodes = f"quadrature with {rule(level).points} and {rule(level + 1).points} nodes"
+    return tight, loose, (rule(level), rule(level + 1)), nodes
