@@ -192,11 +192,11 @@ def integrate(
 
     Notes
     -----
-    *Validity*. The tolerances bound errors of steps; the error of the solution is their propagated sum. `errors` is
-    the estimate of this sum and no bound: the tighter solution is ten times or so better than its distance from the
-    looser one, unless the problem is so unstable, or the tolerance so near to rounding, that tightening gains nothing,
-    or unless a component of the distance happens to pass through zero at an output time. The latter is why each
-    component's distance is taken as the largest over the output time and its two neighbours.
+    *Validity*. The tolerances bound the errors of steps; the error of the solution is their propagated sum, which
+    `errors` estimates and does not bound. The second solution is usually ten times better than its distance from the
+    first. It is not where tightening gains nothing: in very unstable problems, or near rounding, for which a floor is
+    added (4 eps sqrt(steps) times the component's largest value so far). Nor where the distance happens to pass
+    through zero at an output time; so the largest over the output time and its neighbours is returned.
     """
     kernel = _kernel(rhs, lanes=False)
     start = _array("y0", y0, 1)

@@ -65,8 +65,8 @@ class Activation:
     Raises
     ------
     AssumptionError
-        If the name is unknown, the formula has other variables than z, is constant, complex or infinite on the real line,
-        has infinitely many kinks, or has an infinite Gaussian second moment.
+        If the name is unknown, the formula has other variables than z, is constant, complex or infinite on the real
+        line, has infinitely many kinks, or has an infinite Gaussian second moment.
 
     Notes
     -----
@@ -110,7 +110,9 @@ class Activation:
             pieces = self.pieces
         except NotRealError as error:
             what, cure = _REFUSALS[error.kind]
-            raise argument_error("activation", formula, f"{what}: {error.sub_expression} {error.reason}", cure) from None
+            raise argument_error(
+                "activation", formula, f"{what}: {error.sub_expression} {error.reason}", cure
+            ) from None
         except NotPiecewiseError as error:
             raise argument_error(
                 "activation",
@@ -119,7 +121,9 @@ class Activation:
                 "use finitely many kinks at exact points",
             ) from None
         if all(vanishes(sp.diff(p.expression, z)) for p in pieces) and len({p.expression for p in pieces}) == 1:
-            raise argument_error("activation", formula, f"is the constant {pieces[0].expression}", "use a function of z")
+            raise argument_error(
+                "activation", formula, f"is the constant {pieces[0].expression}", "use a function of z"
+            )
         try:
             exponent = self.growth_exponent
         except Undecided:
@@ -201,7 +205,8 @@ class Activation:
 
     @property
     def growth(self) -> str:
-        """``'bounded'``, ``'polynomial'``, ``'exponential'`` (up to exp(c|z|^q), q < 2) or ``'gaussian'``: an upper class."""
+        """``'bounded'``, ``'polynomial'``, ``'exponential'`` (up to exp(c|z|^q), q < 2) or ``'gaussian'``: an upper
+        class."""
         if bool(self.growth_exponent > 0):
             return "gaussian"
         if any(rate.grows for rate in self._rates):
@@ -224,8 +229,8 @@ class Activation:
     def information_exponent(self) -> int:
         """First k >= 1 with E[sigma(x) He_k(x)] != 0 for x ~ N(0, 1).
 
-        Each zero before it has a reason (parity, or an exact coefficient), and the non-zero coefficient is exact or enclosed
-        by a ball that excludes zero.
+        Each zero before it has a reason (parity, or an exact coefficient), and the non-zero coefficient is exact or
+        enclosed by a ball that excludes zero.
 
         Raises
         ------

@@ -1,8 +1,8 @@
 """Formulas in ``z`` as text, read through a whitelist of Python's syntax tree.
 
 The text is parsed by :mod:`ast` and rebuilt node by node from SymPy constructors. Nothing is ever evaluated as Python:
-neither ``eval`` nor ``sympify`` sees the text. Sizes are bounded before SymPy computes anything, so a short text such as
-``9**9**9`` can't ask for a long computation.
+neither ``eval`` nor ``sympify`` sees the text. Sizes are bounded before SymPy computes anything, so a short text such
+as ``9**9**9`` can't ask for a long computation.
 """
 
 import ast
@@ -134,13 +134,18 @@ def parse_formula(text: str) -> sp.Expr:
     z/2 + tanh(z)**2
     """
     if not isinstance(text, str):
-        raise argument_error("formula", text, f"is a {type(text).__name__}, not text", "pass a string such as 'tanh(z)'")
+        raise argument_error(
+            "formula", text, f"is a {type(text).__name__}, not text", "pass a string such as 'tanh(z)'"
+        )
     stripped = text.strip()
     if not stripped:
         raise argument_error("formula", text, "is empty", "write a formula in z, such as 'tanh(z)'")
     if len(stripped) > MAX_LENGTH:
         raise argument_error(
-            "formula", text, f"has {len(stripped)} characters, more than {MAX_LENGTH}", "pass a SymPy expression instead"
+            "formula",
+            text,
+            f"has {len(stripped)} characters, more than {MAX_LENGTH}",
+            "pass a SymPy expression instead",
         )
     tree = _tree(text, stripped)
     _check_depth(text, tree)
@@ -175,7 +180,10 @@ def _check_depth(text: str, tree: ast.expr) -> None:
         depth += 1
         if depth > MAX_DEPTH:
             raise argument_error(
-                "formula", text, f"is nested more than {MAX_DEPTH} deep", "group its terms in parentheses, or pass SymPy"
+                "formula",
+                text,
+                f"is nested more than {MAX_DEPTH} deep",
+                "group its terms in parentheses, or pass SymPy",
             )
         level = [child for node in level for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
 
@@ -239,7 +247,9 @@ class _Converter:
                 f"has degree {part.degree} in z, more than {MAX_DEGREE}", f"keep powers within {MAX_DEGREE}"
             )
         if expr.has(sp.zoo, sp.nan, sp.oo, -sp.oo):
-            raise self.error("divides by zero or is infinite", "remove the constant sub-expression without a finite value")
+            raise self.error(
+                "divides by zero or is infinite", "remove the constant sub-expression without a finite value"
+            )
         if expr.has(sp.I) or (expr.is_number and expr.is_extended_real is False):
             raise self.error(f"has the complex part {expr}", "keep every part real for real z")
         if expr.is_Rational:
@@ -349,7 +359,9 @@ class _Converter:
 
     def hermite(self, order: int, argument: _Part) -> _Part:
         if not 0 <= order <= MAX_DEGREE or order * argument.degree > MAX_DEGREE:
-            raise self.error(f"has a Hermite polynomial of order {_short(order)}", f"keep degrees within 0 and {MAX_DEGREE}")
+            raise self.error(
+                f"has a Hermite polynomial of order {_short(order)}", f"keep degrees within 0 and {MAX_DEGREE}"
+            )
         return _Part(hermite_he(order, argument.expr), order * argument.degree)
 
 

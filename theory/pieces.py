@@ -1,5 +1,6 @@
 """Cut an expression with kinks into smooth pieces at exact points."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import sympy as sp
@@ -27,8 +28,8 @@ class Piece(NamedTuple):
 def smooth_pieces(expr: sp.Expr) -> tuple[Piece, ...]:
     """Write an expression in z as smooth pieces, left to right.
 
-    Cuts at the sign changes in ``Abs``, ``sign``, ``Heaviside``, ``Max``, ``Min`` and ``Piecewise``, and at the zeros of
-    a base with a fractional exponent. Neighbouring pieces differ (as functions) or meet at such a zero.
+    Cuts at the sign changes in ``Abs``, ``sign``, ``Heaviside``, ``Max``, ``Min`` and ``Piecewise``, and at the zeros
+    of a base with a fractional exponent. Neighbouring pieces differ (as functions) or meet at such a zero.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ class _Cutter:
             self.forced.update(cuts)
         pieces: list[Piece] = []
         ends = [lo, *cuts, hi]
-        for left, right in zip(ends, ends[1:], strict=False):
+        for left, right in pairwise(ends):
             branch = _branch(node, _between(left, right))
             kept = settled | {branch} if isinstance(branch, sp.Pow) else settled
             pieces += self.cut(expr.xreplace({node: branch}), left, right, kept)

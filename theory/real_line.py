@@ -15,6 +15,7 @@ from .notation import z
 
 __all__ = ["Interval", "NotRealError", "Rate", "Undecided", "growth", "real_range"]
 
+
 class NotRealError(Exception):
     """A sub-expression is complex or infinite, or not shown to be real and finite: what it is and why."""
 
@@ -25,7 +26,7 @@ class NotRealError(Exception):
         self.reason = reason
 
 
-class Undecided(Exception):  # noqa: N818 (a state of knowledge, caught inside theory/)
+class Undecided(Exception):
     """The growth of an expression can't be read off its structure."""
 
 
@@ -39,18 +40,22 @@ class Interval(NamedTuple):
 
     @property
     def positive(self) -> bool:
+        """Whether it lies in (0, oo)."""
         return bool(self.lo > 0) or (self.lo_open and bool(sp.Eq(self.lo, 0)))
 
     @property
     def negative(self) -> bool:
+        """Whether it lies in (-oo, 0)."""
         return bool(self.hi < 0) or (self.hi_open and bool(sp.Eq(self.hi, 0)))
 
     @property
     def nonnegative(self) -> bool:
+        """Whether it lies in [0, oo)."""
         return bool(self.lo >= 0)
 
     @property
     def bounded(self) -> bool:
+        """Whether both ends are finite."""
         return not (self.lo.is_infinite or self.hi.is_infinite)
 
 
@@ -79,7 +84,9 @@ def _multiply(a: Interval, b: Interval) -> Interval:
     ends = []
     for x in (_End(a.lo, a.lo_open), _End(a.hi, a.hi_open)):
         for y in (_End(b.lo, b.lo_open), _End(b.hi, b.hi_open)):
-            if x.value.is_zero or y.value.is_zero:  # 0 * oo is 0 here: the product is zero wherever the zero is attained
+            if (
+                x.value.is_zero or y.value.is_zero
+            ):  # 0 * oo is 0 here: the product is zero wherever the zero is attained
                 attained = (x.value.is_zero and not x.open) or (y.value.is_zero and not y.open)
                 ends.append(_End(sp.S.Zero, not attained))
             else:
@@ -185,7 +192,7 @@ class _Ranges:
         if not isinstance(expr, sp.Add | sp.Mul) or not expr.is_polynomial(z):
             return None
         poly = sp.Poly(expr, z)
-        if not poly.domain.is_QQ and not poly.domain.is_ZZ or poly.degree() > 12:
+        if (not poly.domain.is_QQ and not poly.domain.is_ZZ) or poly.degree() > 12:
             return None
         ends = [self._polynomial_end(poly, self.domain.lo), self._polynomial_end(poly, self.domain.hi)]
         if poly.degree() > 1:
@@ -305,8 +312,9 @@ class _Ranges:
 class Rate(NamedTuple):
     """Growth for t -> +oo: ``c * t**power * exp(sum of a_q t**q)``.
 
-    Each exponent is (q, least a, greatest a), largest q first. `least` and `greatest` enclose c asymptotically; when c's
-    enclosure contains 0 the rate is an upper bound only. Not `pure`: the exponent holds up to terms of smaller order.
+    Each exponent is (q, least a, greatest a), largest q first. `least` and `greatest` enclose c asymptotically; when
+    c's enclosure contains 0 the rate is an upper bound only. Not `pure`: the exponent holds up to terms of smaller
+    order.
     """
 
     exponents: tuple[tuple[sp.Expr, sp.Expr, sp.Expr], ...]
@@ -317,14 +325,17 @@ class Rate(NamedTuple):
 
     @property
     def exact(self) -> bool:
+        """Whether it bounds the growth from below as well."""
         return bool(self.least > 0) or bool(self.greatest < 0)
 
     @property
     def grows(self) -> bool:
+        """Whether it may grow faster than every power."""
         return bool(self.exponents) and bool(self.exponents[0][2] > 0)
 
     @property
     def decays(self) -> bool:
+        """Whether it decays faster than every power."""
         return bool(self.exponents) and bool(self.exponents[0][2] < 0)
 
 

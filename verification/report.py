@@ -395,7 +395,7 @@ def spread_text(mean: float, error: float) -> str:
     Examples
     --------
     >>> spread_text(0.123456, 0.00078), spread_text(1.0, 0.0)
-    ('0.12346 \u00b1 0.00078', '1 \u00b1 0')
+    ('0.12346 ± 0.00078', '1 ± 0')
     """
     if not (math.isfinite(mean) and math.isfinite(error) and error > 0):
         return f"{number_text(mean)} \u00b1 {number_text(error, 2)}"
@@ -404,7 +404,7 @@ def spread_text(mean: float, error: float) -> str:
         size = max(abs(mean), error)
         digits = max(2, last + math.floor(math.log10(size)) + 1)
         return f"{number_text(mean, min(digits, 12))} \u00b1 {number_text(error, 2)}"
-    return f"{mean:.{last}f} \u00b1 {error:.{last}f}"
+    return f"{round(mean, last) + 0.0:.{last}f} \u00b1 {error:.{last}f}"  # + 0.0: no "-0.00"
 
 
 def _jsonable(value: object) -> object:

@@ -24,5 +24,5 @@ _common: Any = (_reals, _reals, _reals, _integers, _reals, _real, _real, _intege
 ADVANCE_TYPE: Any = _integer(RHS_TYPE, *_common, _reals, _reals, _integers, _table)
 # ..., slope, clock, counts, states, stages, nodes, errors
 IMPLICIT_TYPE: Any = _integer(RHS_TYPE, *_common, _reals, _reals, _integers, _table, _table, _reals, _reals)
-# ..., active, first_step, counts, failure_time, states
+# ..., status, start, counts, reached, states
 LANES_TYPE: Any = types.void(RHS_LANES_TYPE, *_common, _integers, _real, types.Array(_integer, 2, "C"), _reals, _block)

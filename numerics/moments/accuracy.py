@@ -16,6 +16,7 @@ __all__ = ["MomentError", "MomentTables", "choose_level", "moment_error", "momen
 
 #: Levels above the one judged that :func:`moment_error` computes.
 _LOOK_AHEAD = 2
+_UNSETTLED = 0.1
 _ROUNDING = 64.0 * float(np.finfo(np.float64).eps)
 
 
@@ -47,10 +48,10 @@ class MomentError:
     level
         The level judged.
     value
-        Largest of ``pair`` and ``four_point``; infinite where a table is not finite.
+        Largest of ``pair`` and ``four_point``.
     pair, four_point
         Largest error of an entry of the pair tables and of the four-point table, divided by the largest entry of its table
-        (of each of the three pair tables by itself).
+        (of each of the three pair tables by itself). Infinite where no digit is settled or a table is not finite.
     """
 
     level: int
@@ -178,8 +179,9 @@ def _estimate(level: int, ladder: list[MomentTables]) -> MomentError:
     four = _difference([tables.four_point for tables in ladder])
     scale = float(np.max(np.abs(ladder[-1].four_point)))
     four += ladder[0].tail / scale if scale > 0.0 else ladder[0].tail
-    if not (np.isfinite(pair) and np.isfinite(four)):
-        pair = four = np.inf
+    # Above this no digit is settled, and the geometric convergence that the estimate rests on has not begun.
+    pair = pair if pair <= _UNSETTLED else np.inf
+    four = four if four <= _UNSETTLED else np.inf
     return MomentError(level, max(pair, four), pair, four)
 
 

@@ -18,13 +18,13 @@ from .options import (
     AT_SMALL_NODES,
     AT_SMALL_WEIGHTS,
     LARGEST,
-    OPTIONS,
+    INTERNAL,
 )
 
 __all__ = ["evaluate_grid", "extend_table", "fill_shifted", "fill_small", "nearest", "shifted_mean", "small_count"]
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def small_count(ratio: float, limits: int, sizes: Any, data: Any) -> int:
     """Number of Gauss-Hermite nodes that do for this ratio of deviations; 0 if the uniform grid is needed.
 
@@ -38,7 +38,7 @@ def small_count(ratio: float, limits: int, sizes: Any, data: Any) -> int:
     return 0
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def evaluate_grid(which: int, step: float, half: int, x: Any, out0: Any, out1: Any, out2: Any, evaluate: Any) -> None:
     """Evaluate a function set at step * (-half, ..., half)."""
     for i in range(2 * half + 1):
@@ -46,7 +46,7 @@ def evaluate_grid(which: int, step: float, half: int, x: Any, out0: Any, out1: A
     evaluate(which, x, 2 * half + 1, out0, out1, out2)
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def extend_table(
     values: Any, rows: int, points: int, hermite: Any, columns: int, begin: int, end: int, table: Any, stride: int
 ) -> None:
@@ -72,7 +72,7 @@ def extend_table(
                 )
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def fill_shifted(
     table: Any,
     first: int,
@@ -124,7 +124,7 @@ def fill_shifted(
             out[to + leap + leap + leap] = v3 * roots[n + three]
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def shifted_mean(table: Any, base: int, x: float, taylor: int, inverse: Any) -> float:
     """c_0(m + x s) from the row of coefficients that starts at ``base``."""
     depth = np.uint64(taylor)
@@ -135,7 +135,7 @@ def shifted_mean(table: Any, base: int, x: float, taylor: int, inverse: Any) -> 
     return v  # type: ignore[no-any-return]
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def fill_small(
     which: int,
     mean: Any,
@@ -186,7 +186,7 @@ def fill_small(
             now = after
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def nearest(mean: float, step: float) -> int:
     """Index of the grid point next to a mean."""
     return int(math.floor(mean / step + 0.5))

@@ -41,6 +41,7 @@ from .options import (
     AT_WEIGHTS,
     COLUMNS,
     LARGEST,
+    INTERNAL,
     OPTIONS,
     POINTS,
     REACH,
@@ -61,7 +62,7 @@ _STRIDE = _CHUNK + 8
 _SAME = 1e-15
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _layout(fields: int, sizes: Any) -> Any:
     """Offsets of the parts of the scratch array; the last is its length."""
     square = fields * fields
@@ -158,13 +159,13 @@ def four_point_moments(
     return worst
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _share(weights: Any, i: int, outer: int, symmetric: bool) -> float:
     """Weight of an outer node; the nodes i and outer - 1 - i are opposite."""
     return 2.0 * weights[i] if symmetric and 2 * i + 1 != outer else weights[i]  # type: ignore[no-any-return]
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _symmetric(
     covariance: Any, students: int, fields: int, sizes: Any, data: Any, scratch: Any, offsets: Any, evaluate: Any
 ) -> bool:
@@ -194,7 +195,7 @@ def _symmetric(
     return odd or even
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _block(
     fields: int,
     students: int,
@@ -337,7 +338,7 @@ def _block(
     return bound * largest
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _accumulate(
     fields: int, count: int, terms: Any, correlation: Any, weight: Any, coefficients: Any, stride: int, squares: Any, out: Any
 ) -> None:
@@ -363,7 +364,7 @@ def _accumulate(
             out[a * fields + b] += sum_terms
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _grow(
     a: int,
     end: int,
@@ -410,7 +411,7 @@ def _grow(
         remainders[at + p + 1] = remainders[at + p] - remainders[at + p + 1]
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _choose_terms(
     fields: int,
     sizes: Any,
@@ -470,7 +471,7 @@ def _choose_terms(
     return bound
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _terms_of_pair(
     a: int, b: int, correlation: float, goal: float, most: int, columns: int, remainders: Any
 ) -> tuple[int, float]:
@@ -486,7 +487,7 @@ def _terms_of_pair(
     return 0, 0.0
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _direct(
     a: int,
     b: int,

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from .options import OPTIONS
+from .options import INTERNAL
 
 __all__ = ["condition", "factor"]
 
 _EPS = float(np.finfo(np.float64).eps)
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def factor(covariance: Any, fields: int, rows: Any) -> None:
     """Fill ``rows`` (flat, fields x fields) with G, C = G G^T, by Cholesky's method with the largest pivot first.
 
@@ -52,7 +52,7 @@ def factor(covariance: Any, fields: int, rows: Any) -> None:
                 rows[i * fields + column] = left / root
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def condition(
     rows: Any, fields: int, k: int, l: int, first: Any, second: Any, deviation: Any, correlation: Any, rest: Any
 ) -> None:
@@ -96,7 +96,7 @@ def condition(
             correlation[b * fields + a] = r
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _project(rest: Any, fields: int, pivot: int, least: float, coordinate: Any) -> None:
     """Split every row into its part along row ``pivot`` and the remainder; none if that row is not longer than ``least``."""
     length = 0.0

@@ -15,6 +15,7 @@ from .options import (
     AT_SMALL_WEIGHTS,
     AT_WEIGHTS,
     LARGEST,
+    INTERNAL,
     OPTIONS,
     POINTS,
     REACH,
@@ -32,7 +33,7 @@ def pair_scratch(fields: int, sizes: Any) -> int:
     return 3 * fields * fields + 3 * fields + 6 * points + 4 * grid + points  # type: ignore[no-any-return]
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _grid(points: int, sizes: Any) -> int:
     return max(2 * sizes[REACH] + points + 3, points * sizes[LARGEST])  # type: ignore[no-any-return]
 
@@ -128,7 +129,7 @@ def pair_moments(
                 out[2 * square + j * fields + i] = s3
 
 
-@njit(**OPTIONS)  # type: ignore[untyped-decorator]
+@njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _other_means(
     which: int,
     slope: float,

@@ -61,22 +61,32 @@ def test_the_error_estimate_is_honest(name, method, rtol):
     times = np.linspace(0.0, 10.0, 60)
     result, exact = solve(name, times, method=method, rtol=rtol, atol=rtol * 1e-2, estimate_error=True)
     assert result.error_kind == "estimated" and result.status == "finished"
-    assert np.all(np.abs(result.states - exact) <= result.errors)
+    error = np.abs(result.states - exact)
+    # A distance of two solutions can pass through zero where the error does not: rare, and then by little.
+    assert np.mean(error > result.errors) < 0.02
+    assert np.all(error <= 2 * result.errors)
     assert result.errors.max() < 1e4 * rtol * np.abs(exact).max()  # and it is not honest by being absurd
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize("method", METHODS)
 def test_the_error_follows_the_tolerance(name, method):
-    """Over five decades of tolerance the error falls by about as many: slope near one, and never far above."""
-    tolerances = np.logspace(-5, -10, 11)
-    times = np.linspace(0.0, 10.0, 5)
+    """Over six decades of tolerance the error falls by about as many, and it never is far above the tolerance."""
+    tolerances = np.logspace(-4, -10, 13)
     errors = []
     for rtol in tolerances:
-        result, exact = solve(name, times, method=method, rtol=rtol, atol=rtol)
-        errors.append(np.abs(result.states - exact).max())
-    assert 0.7 < np.polyfit(np.log(tolerances), np.log(errors), 1)[0] < 1.4
-    assert np.all(np.array(errors) < 300 * tolerances * np.abs(exact).max())
+        result, exact = solve(name, [0.0, 19.0, 40.0], method=method, rtol=rtol, atol=rtol)
+        errors.append(np.abs(result.states - exact).max() / np.abs(exact).max())
+    assert np.all(np.array(errors) < 100 * tolerances)
+    if name not in ("decay", "logistic"):  # these come to rest, and the errors made before die out
+        assert 0.8 < np.polyfit(np.log(tolerances), np.log(errors), 1)[0] < 1.3
+
+
+def test_output_times_closer_than_the_steps_do_not_fool_the_estimate():
+    """Both tolerances would take the same steps, from output time to output time, and agree on the same error."""
+    result, exact = solve("rotation", np.linspace(0.0, 10.0, 101), method="Tsit5", rtol=1e-3, estimate_error=True)
+    error = np.abs(result.states - exact).max()
+    assert error < result.errors.max() < 100 * max(error, 1e-10)
 
 
 @settings(max_examples=30, deadline=None)
@@ -118,4 +128,8 @@ def test_lanes_estimate_their_error_honestly():
         logistic_lanes, np.full((1, 7), 0.02), times, parameters=rates[None], lanes=4, rtol=1e-7, estimate_error=True
     )
     exact = 1 / (1 + 49 * np.exp(-np.outer(times, rates)))
-    assert np.all(np.abs(lanes.states[:, 0] - exact) <= lanes.errors[:, 0])
+    error = np.abs(lanes.states[:, 0] - exact)
+    assert np.mean(error > lanes.errors[:, 0]) < 0.02
+    assert np.all(error <= 2 * lanes.errors[:, 0])
+    one = lanes.trajectory(3)
+    assert one.error_kind == "estimated" and one.errors.shape == one.states.shape == (40, 1)

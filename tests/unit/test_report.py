@@ -92,7 +92,7 @@ def test_the_table_names_every_claim_with_its_numbers() -> None:
     ledger.add("equations", "derived", rests_on=["theorem"])
     made = report("consistent", "refuted", ledger=ledger, tests={"claim 1": "equations"})
     text = str(made.table())
-    for word in ("claim 0", "claim 1", "consistent", "refuted", "0 \u00b1 0.064", "100", "cited", "at most 0.001"):
+    for word in ("claim 0", "claim 1", "consistent", "refuted", "0.000 \u00b1 0.061", "100", "cited", "at most 0.001"):
         assert word in text
     assert made.table().rich.row_count == 2
     assert made.standing("claim 1") == "cited"

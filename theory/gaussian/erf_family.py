@@ -1,7 +1,9 @@
-"""Closed forms of the Gaussian integrals of g(z) = alpha*erf(beta*z), derived by tilting, Stein's lemma and Price's theorem.
+"""Closed forms of the Gaussian integrals of g(z) = alpha*erf(beta*z), derived by tilting, Stein's lemma and Price's
+theorem.
 
-No final formula is typed here. The derivative g' = (2 alpha beta/sqrt(pi)) exp(-beta^2 z^2) is a tilting factor, so every
-expectation with factors g' reduces to one of g at a tilted covariance; E[g_a g_b] itself follows from Price's theorem.
+No final formula is typed here. The derivative g' = (2 alpha beta/sqrt(pi)) exp(-beta^2 z^2) is a tilting factor, so
+every expectation with factors g' reduces to one of g at a tilted covariance; E[g_a g_b] itself follows from Price's
+theorem.
 """
 
 from collections.abc import Sequence
@@ -90,7 +92,8 @@ class ClosedForm:
 
     Notes
     -----
-    *Validity.* Zero mean and a positive semidefinite covariance; repeated fields are the limit in which their rows coincide.
+    *Validity.* Zero mean and a positive semidefinite covariance; repeated fields are the limit in which their rows
+    coincide.
     """
 
     name: str
@@ -120,9 +123,7 @@ class ClosedForm:
         size = self.covariance.shape[0]
         if len(indices) != size:
             raise argument_error("indices", indices, f"has {len(indices)} entries", f"{self.name} has {size} slots")
-        table = {
-            self.covariance[a, b]: covariance[indices[a], indices[b]] for a in range(size) for b in range(a + 1)
-        }
+        table = {self.covariance[a, b]: covariance[indices[a], indices[b]] for a in range(size) for b in range(a + 1)}
         return self.expression.xreplace(table)
 
     def _repr_latex_(self) -> str:
@@ -190,7 +191,9 @@ def _sample(expr: sp.Expr) -> sp.Expr:
     return expr.xreplace(point).evalf(30)
 
 
-def _tilt_twice(first: ErfFunction, second: ErfFunction, covariance: sp.ImmutableMatrix) -> tuple[sp.Expr, sp.Expr, sp.ImmutableMatrix]:
+def _tilt_twice(
+    first: ErfFunction, second: ErfFunction, covariance: sp.ImmutableMatrix
+) -> tuple[sp.Expr, sp.Expr, sp.ImmutableMatrix]:
     """Weights of tilting by the fields 0 and 1, and the covariance after both."""
     once = tilt(covariance, 0, first.rate)
     twice = tilt(once.covariance, 1, second.rate)
@@ -218,7 +221,8 @@ def derive_j2(first: ErfFunction = ERF, second: ErfFunction = ERF) -> ClosedForm
     tilted = tilt(covariance, 0, first.rate).covariance
     chain = _Chain(GaussianExpectation(sp.diff(first.value(x), x) * sp.diff(second.value(y), y), (x, y), covariance))
     chain.then(
-        factor * GaussianExpectation(sp.exp(-first.rate * x**2) * gaussians, (x, y), covariance, None), "derivative of erf"
+        factor * GaussianExpectation(sp.exp(-first.rate * x**2) * gaussians, (x, y), covariance, None),
+        "derivative of erf",
     )
     chain.then(factor * w1 * GaussianExpectation(gaussians, (x, y), tilted), "tilting by the first field")
     chain.then(factor * w1 * w2, "tilting by the second field")
@@ -297,7 +301,9 @@ def derive_h2(first: ErfFunction = ERF, second: ErfFunction = ERF) -> ClosedForm
     _require_equal("H2", closed, 2 * sp.diff(derive_i2(first, second).expression, covariance[0, 0]))
     chain.steps.append(
         Equation(
-            closed, 2 * sp.diff(derive_i2(first, second).expression, covariance[0, 0]), "Price's theorem on the diagonal"
+            closed,
+            2 * sp.diff(derive_i2(first, second).expression, covariance[0, 0]),
+            "Price's theorem on the diagonal",
         )
     )
     return ClosedForm("H2", closed, covariance, tuple(chain.steps))
@@ -323,7 +329,8 @@ def derive_i3(first: ErfFunction = ERF, third: ErfFunction = ERF) -> ClosedForm:
     chain = _Chain(GaussianExpectation(sp.diff(first.value(x), x) * y * third.value(w), fields, covariance))
     once = tilt(covariance, 0, first.rate)
     chain.then(
-        factor * once.weight * GaussianExpectation(y * third.value(w), fields, once.covariance), "tilting by the first field"
+        factor * once.weight * GaussianExpectation(y * third.value(w), fields, once.covariance),
+        "tilting by the first field",
     )
     rest = _stein_and_tilt(chain, factor * once.weight, 1, 2, third, fields, once.covariance)
     pair = derive_j2(first, third)
@@ -345,7 +352,8 @@ def _stein_and_tilt(
     chain.then(factor * step.rhs, step.reason)
     last = tilt(covariance, nonlinear, function.rate)
     chain.then(
-        factor * covariance[linear, nonlinear] * function.prefactor * last.weight, "tilting by the field of the derivative"
+        factor * covariance[linear, nonlinear] * function.prefactor * last.weight,
+        "tilting by the field of the derivative",
     )
     return chain.current
 
@@ -396,7 +404,9 @@ def derive_i4(
     derivatives = sp.diff(first.value(fields[0]), fields[0]) * sp.diff(second.value(fields[1]), fields[1])
     chain = _Chain(GaussianExpectation(derivatives * product_tail, fields, covariance))
     chain.then(
-        first.prefactor * w1 * GaussianExpectation(sp.diff(second.value(fields[1]), fields[1]) * product_tail, fields, once),
+        first.prefactor
+        * w1
+        * GaussianExpectation(sp.diff(second.value(fields[1]), fields[1]) * product_tail, fields, once),
         "tilting by the first field",
     )
     chain.then(factor * w1 * w2 * GaussianExpectation(product_tail, fields, tilted), "tilting by the second field")

@@ -17,7 +17,7 @@ __all__ = ["KINKED", "GaussianExpectation", "gaussian_expectation"]
 KINKED = (sp.Abs, sp.sign, sp.Heaviside, sp.Max, sp.Min, sp.Piecewise)
 
 
-class GaussianExpectation(sp.Expr):
+class GaussianExpectation(sp.Expr):  # type: ignore[misc]  # SymPy has no types
     """The unevaluated expectation E[integrand] over z ~ N(mean, covariance).
 
     Parameters
@@ -33,9 +33,10 @@ class GaussianExpectation(sp.Expr):
 
     Notes
     -----
-    ``diff`` differentiates under the expectation: in a parameter of the integrand directly, in one of mean or covariance
-    through E[d_a Phi] and Price's theorem, or, when the integrand has kinks, through the score of the density.
-    ``evalf`` integrates numerically with mpmath, for at most two variables; ``doit`` calls :func:`gaussian_expectation`.
+    ``diff`` differentiates under the expectation: in a parameter of the integrand directly, in one of mean or
+    covariance through E[d_a Phi] and Price's theorem, or, when the integrand has kinks, through the score of the
+    density. ``evalf`` integrates numerically with mpmath, for at most two variables; ``doit`` calls
+    :func:`gaussian_expectation`.
 
     *Validity.* The expectations, and those of the derivatives that are taken, must be finite. This is not checked here.
     """
@@ -191,7 +192,8 @@ def _integrate_one(node: GaussianExpectation) -> Any:
 
 
 def _integrate_two(node: GaussianExpectation) -> Any:
-    """Trapezoidal rule on the whitened plane: exponentially accurate for analytic integrands, halved until it settles."""
+    """Trapezoidal rule on the whitened plane: exponentially accurate for analytic integrands, halved until it
+    settles."""
     digits = mpmath.mp.dps + 5
     m1, m2 = (mpmath.mpf(v.evalf(digits)) for v in node.mean)
     c11, c12, c22 = (mpmath.mpf(node.covariance[i].evalf(digits)) for i in (0, 1, 3))
@@ -228,12 +230,15 @@ def gaussian_expectation(
     variables: Mapping[sp.Symbol, object] | Sequence[sp.Symbol],
     *,
     mean: Mapping[sp.Symbol, sp.Expr] | Sequence[sp.Expr] | sp.MatrixBase | None = None,
-    covariance: Mapping[tuple[sp.Symbol, sp.Symbol], sp.Expr] | sp.MatrixBase | Sequence[Sequence[sp.Expr]] | None = None,
+    covariance: Mapping[tuple[sp.Symbol, sp.Symbol], sp.Expr]
+    | sp.MatrixBase
+    | Sequence[Sequence[sp.Expr]]
+    | None = None,
 ) -> sp.Expr:
     """Exact expectation of an expression in jointly Gaussian variables.
 
-    Polynomials are evaluated by Wick's theorem; products of powers, ``erf(b*x)``, ``exp`` of quadratics in one variable and
-    of linear forms, and ``sin``/``cos`` of linear forms by Stein's lemma, tilting and Price's theorem; piecewise
+    Polynomials are evaluated by Wick's theorem; products of powers, ``erf(b*x)``, ``exp`` of quadratics in one variable
+    and of linear forms, and ``sin``/``cos`` of linear forms by Stein's lemma, tilting and Price's theorem; piecewise
     polynomials of one variable by truncated moments. Terms outside these stay as :class:`GaussianExpectation`.
 
     Parameters
@@ -266,9 +271,7 @@ def gaussian_expectation(
     fields = tuple(variables)
     if not fields or not all(isinstance(f, sp.Symbol) for f in fields) or len(set(fields)) != len(fields):
         raise argument_error("variables", variables, "are not distinct symbols", "pass SymPy symbols, each once")
-    matrix, vector = check_gaussian(
-        _covariance(variables, fields, covariance), _mean(fields, mean), len(fields)
-    )
+    matrix, vector = check_gaussian(_covariance(variables, fields, covariance), _mean(fields, mean), len(fields))
     if body.is_polynomial(*fields):
         return wick(body, fields, matrix, vector)
     from .terms import expectation_of_sum
@@ -309,7 +312,9 @@ def _covariance(variables: object, fields: tuple[sp.Symbol, ...], covariance: ob
     for a, variance in enumerate(variances):
         if variance is None:
             if isinstance(variables, Mapping) and (a, a) not in table:
-                raise argument_error("variables", variables, f"leaves the variance of {fields[a]} open", "give its variance")
+                raise argument_error(
+                    "variables", variables, f"leaves the variance of {fields[a]} open", "give its variance"
+                )
             table.setdefault((a, a), sp.S.One)
         elif table.setdefault((a, a), variance) != variance:
             raise argument_error("covariance", covariance, f"gives {fields[a]} two variances", "give each once")

@@ -10,8 +10,8 @@ from ..errors import argument_error
 from ..formula import hermite_he
 from ..notation import z
 from ..symmetry import parity_of
-from .terms import NoClosedForm, expectation_of_sum, piecewise_expectation
 from .expectation import GaussianExpectation
+from .terms import NoClosedForm, expectation_of_sum, piecewise_expectation
 
 if TYPE_CHECKING:
     from ..activation import Activation
@@ -151,7 +151,9 @@ def _exact(name: str, value: object) -> sp.Expr:
     try:
         expr = sp.sympify(value, strict=True)
     except sp.SympifyError:
-        raise argument_error(name, value, "is not a SymPy expression or integer", "use exact numbers or symbols") from None
+        raise argument_error(
+            name, value, "is not a SymPy expression or integer", "use exact numbers or symbols"
+        ) from None
     if not isinstance(expr, sp.Expr) or expr.has(sp.Float, sp.I, sp.nan, sp.zoo, sp.oo, -sp.oo) or expr.has(z):
         raise argument_error(name, value, "is not an exact real number or symbol", "use sympy.Rational or a symbol")
     return expr
@@ -160,8 +162,8 @@ def _exact(name: str, value: object) -> sp.Expr:
 def zero_by_parity(activation: "Activation", k: int) -> bool:
     """Whether h_k vanishes at mean 0 because sigma, sigma' or sigma'' is even or odd.
 
-    By Stein's lemma h_k = s^j E[sigma^(j)(s x) He_(k-j)(x)] for j <= k: a sigmoid is odd up to a constant, which shows in
-    its derivative.
+    By Stein's lemma h_k = s^j E[sigma^(j)(s x) He_(k-j)(x)] for j <= k: a sigmoid is odd up to a constant, which shows
+    in its derivative.
 
     Parameters
     ----------
@@ -212,8 +214,8 @@ def exact_coefficient(
 class _Chain:
     """Stein's recursion h_(k+1) = s dh_k/dm from h_0(m, s), remembered as far as it was used.
 
-    Sums in s alone, such as 1 + 2 s^2, are held by placeholders: they are constants of the recursion, and as single symbols
-    their powers merge, so that the number of terms grows only linearly with k.
+    Sums in s alone, such as 1 + 2 s^2, are held by placeholders: they are constants of the recursion, and as single
+    symbols their powers merge, so that the number of terms grows only linearly with k.
     """
 
     def __init__(self, first: sp.Expr) -> None:
@@ -222,12 +224,13 @@ class _Chain:
 
     def _hold(self, expr: sp.Expr) -> sp.Expr:
         if expr.is_Add and expr.free_symbols == {_s}:
+            content, primitive = expr.primitive()
             for symbol, value in self.held.items():
-                if value == expr:
-                    return symbol
-            fresh = sp.Dummy(f"u{len(self.held)}", positive=True if expr.is_positive else None)
-            self.held[fresh] = expr
-            return fresh
+                if value == primitive:
+                    return content * symbol
+            fresh = sp.Dummy(f"u{len(self.held)}", positive=True if primitive.is_positive else None)
+            self.held[fresh] = primitive
+            return content * fresh
         return expr.func(*(self._hold(a) for a in expr.args)) if expr.args else expr
 
     @staticmethod

@@ -63,7 +63,9 @@ def mehler_tail(
         If the two lists differ in length.
     """
     if len(first) != len(second):
-        raise argument_error("second", second, f"has {len(second)} coefficients", f"give {len(first)}, as for the first")
+        raise argument_error(
+            "second", second, f"has {len(second)} coefficients", f"give {len(first)}, as for the first"
+        )
     taus = []
     for coefficients, norm in ((first, first_norm), (second, second_norm)):
         taus.append(sp.sqrt(norm - sp.Add(*(c**2 / sp.factorial(n) for n, c in enumerate(coefficients)))))
@@ -110,5 +112,3 @@ def check_mehler(degree: int = 6, rule: Callable[..., sp.Expr] = mehler) -> Rule
             left[label] = table.element((i, j))
             right[label] = table.ring.from_expr(rule(coefficients[i], coefficients[j], r).xreplace(names))
     return RuleCheck("Mehler's formula", 2, degree, compare("Mehler's formula", table, left, right))
-
-

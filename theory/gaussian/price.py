@@ -6,7 +6,7 @@ import sympy as sp
 
 from ..errors import argument_error
 from .expectation import GaussianExpectation
-from .rule import Equation, RuleCheck, compare, test_law
+from .rule import Equation, RuleCheck, compare, trial_law
 from .wick import check_gaussian
 
 __all__ = ["check_price", "price"]
@@ -55,11 +55,11 @@ def price(
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(names):
             raise argument_error(name, index, "is not the index of a field", f"use 0 to {len(names) - 1}")
     entry = matrix[a, b]
-    elsewhere = [
-        matrix[i, j] for i in range(len(names)) for j in range(i + 1) if {i, j} != {a, b}
-    ]
+    elsewhere = [matrix[i, j] for i in range(len(names)) for j in range(i + 1) if {i, j} != {a, b}]
     if not entry.is_Symbol or any(e.has(entry) for e in (*elsewhere, *vector, sp.sympify(integrand))):
-        raise argument_error("covariance", matrix, f"has no free symbol at ({a}, {b})", "make this entry a symbol of its own")
+        raise argument_error(
+            "covariance", matrix, f"has no free symbol at ({a}, {b})", "make this entry a symbol of its own"
+        )
     lhs = sp.Derivative(GaussianExpectation(integrand, names, matrix, vector), entry)
     factor = sp.Rational(1, 2) if a == b else sp.S.One
     second = sp.diff(integrand, names[a], names[b])
@@ -88,7 +88,7 @@ def check_price(dimension: int, degree: int = 6, rule: Callable[..., Equation] =
     DerivationError
         If the two sides differ for a monomial.
     """
-    law = test_law(dimension, degree)
+    law = trial_law(dimension, degree)
     expectation = law.coefficients(GaussianExpectation(law.test_function, law.fields, law.covariance, law.mean))
     generators = dict(zip(law.table.symbols, law.table.ring.gens, strict=True))
     held = 0

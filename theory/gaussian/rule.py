@@ -1,7 +1,8 @@
 """What a rule on Gaussian expectations returns, and the exact machinery that checks rules.
 
-A rule is checked on a test function with symbolic coefficients: polynomials are dense in L2 of a Gaussian law, both sides
-are linear in the test function, and Wick's theorem gives both exactly, so a wrong rule can't pass at the degrees tested.
+A rule is checked on a test function with symbolic coefficients: polynomials are dense in L2 of a Gaussian law, both
+sides are linear in the test function, and Wick's theorem gives both exactly, so a wrong rule can't pass at the degrees
+tested.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from ..errors import DerivationError, argument_error
 from .expectation import GaussianExpectation
 from .wick import MomentTable, moment_table
 
-__all__ = ["Equation", "RuleCheck", "TestLaw", "compare", "monomials", "test_law"]
+__all__ = ["Equation", "RuleCheck", "TrialLaw", "compare", "monomials", "trial_law"]
 
 
 class Equation(NamedTuple):
@@ -50,10 +51,8 @@ def monomials(dimension: int, degree: int) -> Iterator[tuple[int, ...]]:
     return (powers for powers in product(range(degree + 1), repeat=dimension) if sum(powers) <= degree)
 
 
-class TestLaw(NamedTuple):
+class TrialLaw(NamedTuple):
     """Symbolic Gaussian law and a test polynomial with symbolic coefficients."""
-
-    __test__ = False  # not a pytest class
 
     fields: tuple[sp.Symbol, ...]
     covariance: sp.ImmutableMatrix
@@ -69,7 +68,9 @@ class TestLaw(NamedTuple):
         for term in sp.Add.make_args(sp.expand_mul(expr)):
             nodes = [f for f in sp.Mul.make_args(term) if isinstance(f, GaussianExpectation)]
             if len(nodes) != 1:
-                raise DerivationError(f"the term {term} is not a weight times one expectation: a rule must return such sums")
+                raise DerivationError(
+                    f"the term {term} is not a weight times one expectation: a rule must return such sums"
+                )
             node = nodes[0]
             kept = [self.fields.index(f) for f in node.variables]
             weight = ring.from_expr((term / node).xreplace(names))
@@ -84,7 +85,7 @@ class TestLaw(NamedTuple):
         return found
 
 
-def test_law(dimension: int, degree: int, centred: bool = False) -> TestLaw:
+def trial_law(dimension: int, degree: int, centred: bool = False) -> TrialLaw:
     """Build the test law of a rule check.
 
     Parameters
@@ -98,7 +99,7 @@ def test_law(dimension: int, degree: int, centred: bool = False) -> TestLaw:
 
     Returns
     -------
-    TestLaw
+    TrialLaw
 
     Raises
     ------
@@ -117,10 +118,7 @@ def test_law(dimension: int, degree: int, centred: bool = False) -> TestLaw:
     for powers in monomials(dimension, degree):
         coefficient = sp.Symbol("t_" + "_".join(map(str, powers)), real=True)
         terms.append(coefficient * sp.prod(f**n for f, n in zip(fields, powers, strict=True)))
-    return TestLaw(fields, covariance, mean, sp.Add(*terms), moment_table(covariance, mean))
-
-
-test_law.__test__ = False  # type: ignore[attr-defined]
+    return TrialLaw(fields, covariance, mean, sp.Add(*terms), moment_table(covariance, mean))
 
 
 def compare(rule: str, table: MomentTable, left: dict[sp.Expr, PolyElement], right: dict[sp.Expr, PolyElement]) -> int:

@@ -6,7 +6,7 @@ import sympy as sp
 
 from ..errors import argument_error
 from .expectation import GaussianExpectation
-from .rule import Equation, RuleCheck, compare, test_law
+from .rule import Equation, RuleCheck, compare, trial_law
 from .wick import check_gaussian
 
 __all__ = ["check_stein", "stein"]
@@ -80,7 +80,7 @@ def check_stein(dimension: int, degree: int = 6, rule: Callable[..., Equation] =
     DerivationError
         If the two sides differ for a monomial.
     """
-    law = test_law(dimension, degree)
+    law = trial_law(dimension, degree)
     held = 0
     for b in range(dimension):
         step = rule(b, law.test_function, law.fields, law.covariance, law.mean)

@@ -1,8 +1,8 @@
 """Gaussian expectations in closed form, term by term.
 
-A term is a product of powers of the fields, ``exp`` of linear forms and of squares, ``erf`` and ``sin``/``cos`` of linear
-forms. Exponentials are absorbed into the law (tilting), powers are removed by Stein's lemma, and what is left is one of a
-few base cases. Functions of one field with kinks go piece by piece, through truncated moments.
+A term is a product of powers of the fields, ``exp`` of linear forms and of squares, ``erf`` and ``sin``/``cos`` of
+linear forms. Exponentials are absorbed into the law (tilting), powers are removed by Stein's lemma, and what is left is
+one of a few base cases. Functions of one field with kinks go piece by piece, through truncated moments.
 """
 
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ __all__ = ["NoClosedForm", "expectation_of_sum", "piecewise_expectation"]
 _HYPERBOLIC = [sp.sinh, sp.cosh]
 
 
-class NoClosedForm(Exception):  # noqa: N818 (a state of knowledge, caught inside theory/)
+class NoClosedForm(Exception):
     """The term stays unevaluated."""
 
 

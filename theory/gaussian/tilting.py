@@ -67,7 +67,8 @@ def tilt_with_mean(
 ) -> TiltWithMean:
     """Absorb exp(-beta z_k^2) into the law N(mean, covariance).
 
-    With den = 1 + 2 beta C_kk: weight = den^(-1/2) exp(-beta m_k^2/den), m~ = m - 2 beta m_k C_k/den, C~ as in :func:`tilt`.
+    With den = 1 + 2 beta C_kk: weight = den^(-1/2) exp(-beta m_k^2/den), m~ = m - 2 beta m_k C_k/den, C~ as in
+    :func:`tilt`.
 
     Parameters
     ----------
@@ -135,7 +136,9 @@ def check_tilting(size: int, rule: Callable[..., TiltWithMean] = tilt_with_mean)
     """
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise argument_error("size", size, "is not a positive integer", "use at least 1")
-    covariance = sp.ImmutableMatrix(size, size, lambda a, b: sp.Symbol(f"c{min(int(a), int(b)) + 1}{max(int(a), int(b)) + 1}"))
+    covariance = sp.ImmutableMatrix(
+        size, size, lambda a, b: sp.Symbol(f"c{min(int(a), int(b)) + 1}{max(int(a), int(b)) + 1}")
+    )
     u = sp.Matrix(sp.symbols(f"u1:{size + 1}"))
     beta = sp.Symbol("beta")
     ring = sp.QQ[(*dict.fromkeys(covariance), *u, beta)]
@@ -163,7 +166,7 @@ def check_tilting(size: int, rule: Callable[..., TiltWithMean] = tilt_with_mean)
 def _rational_parts(
     result: TiltWithMean, covariance: sp.ImmutableMatrix, u: sp.Matrix, k: int, beta: sp.Symbol, ring: Domain
 ) -> tuple[DomainMatrix, DomainMatrix, sp.Expr]:
-    """den C~ and den m~ over the polynomial ring, and weight / exp((m~ - m).C^-1 m / 2)."""
+    """Den C~ and den m~ over the polynomial ring, and weight / exp((m~ - m).C^-1 m / 2)."""
     den = 1 + 2 * beta * covariance[k, k]
     exponent = sp.cancel((u.T * (result.mean - covariance * u))[0] / 2)
     factor, rest = result.weight.as_independent(sp.exp, as_Add=False)

@@ -107,7 +107,8 @@ def check_gaussian(
     Raises
     ------
     AssumptionError
-        If a shape is wrong, the covariance is not symmetric, has floats, or a numerical one is not positive semidefinite.
+        If a shape is wrong, the covariance is not symmetric, has floats, or a numerical one is not positive
+        semidefinite.
     """
     try:
         matrix = sp.ImmutableMatrix(covariance)
@@ -222,7 +223,11 @@ def wick(
     matrix, vector = check_gaussian(covariance, mean, len(fields))
     table = _cached_table(matrix, vector)
     try:
-        poly = expr if isinstance(expr, sp.Poly) and expr.gens == fields else sp.Poly(sp.sympify(expr, strict=True), *fields)
+        poly = (
+            expr
+            if isinstance(expr, sp.Poly) and expr.gens == fields
+            else sp.Poly(sp.sympify(expr, strict=True), *fields)
+        )
     except (sp.PolynomialError, sp.SympifyError, AttributeError):
         names = ", ".join(map(str, fields))
         raise argument_error(

@@ -1,4 +1,8 @@
-"""Numba, behind one typed decorator: compiled at the first call, kept on disk, NaN-safe."""
+"""Numba, behind one typed decorator: compiled at the first call, kept on disk, NaN-safe.
+
+Numba's disk cache knows the file of the function itself, not the files of what it calls. Whoever edits `gaussians` or a
+function that another file compiles in should delete ``__pycache__`` here, or old machine code runs.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ GENERATOR = numba.typeof(np.random.Generator(np.random.SFC64(0)))
 
 def compiled(function: Callable[P, T]) -> Callable[P, T]:
     """Compile `function` when it is first called and cache the machine code on disk."""
-    decorate = numba.njit(cache=True, error_model="numpy", fastmath=FASTMATH)
+    decorate = numba.njit(cache=True, error_model="numpy", fastmath=FASTMATH, nogil=True)
     return cast("Callable[P, T]", decorate(function))
 
 
@@ -43,7 +47,7 @@ def compiled_for(signature: Any, function: Callable[P, T]) -> Callable[P, T]:
     with warnings.catch_warnings():
         # Numba calls function pointers experimental; what they do here is held by the tests.
         warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
-        decorate = numba.njit([signature], cache=True, error_model="numpy", fastmath=FASTMATH)
+        decorate = numba.njit([signature], cache=True, error_model="numpy", fastmath=FASTMATH, nogil=True)
         return cast("Callable[P, T]", decorate(function))
 
 
