@@ -7,10 +7,11 @@ used (PEP 562), so that ``import hermiton`` loads neither SymPy nor Numba and co
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the same table for mypy, pyright and editors; tests/packaging holds the two together
+    from hermiton.numerics.derive import derive
+    from hermiton.numerics.overlaps import Overlaps
     from hermiton.numerics.solve import solve
     from hermiton.numerics.sweep import sweep
     from hermiton.theory.activation import Activation
-    from hermiton.theory.derive import derive
     from hermiton.theory.errors import (
         AccuracyError,
         AssumptionError,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:  # the same table for mypy, pyright and editors; tests/packagi
     )
     from hermiton.theory.gaussian.expectation import gaussian_expectation
     from hermiton.theory.notation import z
-    from hermiton.theory.online_sgd import Isotropic, OnlineSGD, Overlaps
+    from hermiton.theory.online_sgd import Isotropic, OnlineSGD
     from hermiton.verification.report import Report
     from hermiton.verification.simulate import simulate
     from hermiton.verification.verify import verify
@@ -57,10 +58,10 @@ _HOME = {
     "DerivationError": ("hermiton.theory.errors", "DerivationError"),
     "Isotropic": ("hermiton.theory.online_sgd", "Isotropic"),
     "OnlineSGD": ("hermiton.theory.online_sgd", "OnlineSGD"),
-    "Overlaps": ("hermiton.theory.online_sgd", "Overlaps"),
+    "Overlaps": ("hermiton.numerics.overlaps", "Overlaps"),
     "Report": ("hermiton.verification.report", "Report"),
     "VerificationError": ("hermiton.theory.errors", "VerificationError"),
-    "derive": ("hermiton.theory.derive", "derive"),
+    "derive": ("hermiton.numerics.derive", "derive"),
     "gaussian_expectation": ("hermiton.theory.gaussian.expectation", "gaussian_expectation"),
     "simulate": ("hermiton.verification.simulate", "simulate"),
     "solve": ("hermiton.numerics.solve", "solve"),

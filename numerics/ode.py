@@ -196,7 +196,9 @@ def integrate(
     `errors` estimates and does not bound. The second solution is usually ten times better than its distance from the
     first. It is not where tightening gains nothing: in very unstable problems, or near rounding, for which a floor is
     added (4 eps sqrt(steps) times the component's largest value so far). Nor where the distance happens to pass
-    through zero at an output time; so the largest over the output time and its neighbours is returned.
+    through zero at an output time; so the largest over the output time and its neighbours is returned. Even so
+    it can be too small: on a driven linear equation, van der Pol and a pendulum, at rtol 1e-5 to 1e-9, up to one entry
+    in a hundred was, by a factor of up to 4.4.
     """
     kernel = _kernel(rhs, lanes=False)
     start = _array("y0", y0, 1)

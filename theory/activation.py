@@ -205,8 +205,10 @@ class Activation:
 
     @property
     def growth(self) -> str:
-        """``'bounded'``, ``'polynomial'``, ``'exponential'`` (up to exp(c|z|^q), q < 2) or ``'gaussian'``: an upper
-        class."""
+        """Upper class of the growth: ``'bounded'``, ``'polynomial'``, ``'exponential'`` or ``'gaussian'``.
+
+        Exponential means up to exp(c|z|^q) with q < 2, Gaussian up to exp(a z^2) with a = `growth_exponent`.
+        """
         if bool(self.growth_exponent > 0):
             return "gaussian"
         if any(rate.grows for rate in self._rates):

@@ -42,7 +42,7 @@ def argument_error(name: str, value: object, problem: str, cure: str) -> Assumpt
     """The one wording for a bad argument: its name, its value, what is wrong and what to do.
 
     >>> str(argument_error("hidden", 0, "is not positive", "give the student at least one hidden unit"))
-    "hidden=0 is not positive: give the student at least one hidden unit"
+    'hidden=0 is not positive: give the student at least one hidden unit'
     """
     text = repr(value)
     if len(text) > 200:

@@ -35,7 +35,7 @@ __all__ = ["verify", "verify_online_sgd"]
 _NETWORK, _SMALL, _SMALLER = range(3)
 _MEASURING_REPLICAS = 200
 _DENSE = 200
-_DEFAULT_TIMES = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 16.0, 20.0, 30.0, 40.0)
+_DEFAULT_TIMES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0)
 
 
 @singledispatch
@@ -87,7 +87,7 @@ def verify_online_sgd(
     start : Overlaps, optional
         Start; by default small generic overlaps with an orthonormal teacher.
     times : (T,) array, optional
-        Times of the comparison, in units of steps/N; by default eleven up to 40.
+        Times of the comparison, in units of steps/N; by default ten up to 100.
     dimension : int, optional
         Input dimension N; by default that of the start's weights, else 1000.
     method, replicas, precision

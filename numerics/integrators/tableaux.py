@@ -35,9 +35,10 @@ class ExplicitTableau:
         Factor on the ideal step size, below one.
     growth : float
         Largest factor from one step size to the next. An error estimate of few components can vanish by accident at
-        one step size; where steps then grow freely they land where the estimate means nothing. For DOP853 on
-        y' = a cos(a t) y a limit of 1.5 instead of 10 took the worst error over 341 runs from 5000 tolerances to 90,
-        at the same number of evaluations.
+        one step size; where steps then grow freely they land where the estimate means nothing. Chosen, with safety,
+        among nine pairs on y' = a cos(a t) y and Kepler orbits. On problems not used in the choice (y' = y times two
+        cosines, van der Pol, pendulum) a limit of 1.5 instead of 10, both at safety 0.9, took the worst error of
+        DOP853 from 1133 to 288 tolerances on the first and changed little on the others.
     """
 
     name: str

@@ -19,8 +19,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("theory", "numerics", "verification")
 
-# What numerics may know of theory: the types that are handed down, never a chapter.
-THEORY_TYPES = frozenset({"activation", "balls", "derivation", "errors", "gaussian", "notation", "systems"})
+# What numerics may know of theory: the types that are handed down and the verb that makes them, never a chapter.
+THEORY_TYPES = frozenset({"activation", "balls", "derivation", "derive", "errors", "gaussian", "notation", "systems"})
 # What a simulation may not know of hermiton is everything but its neighbours.
 NETWORKS = "hermiton.verification.networks"
 # theory is exact and has no side: no array, no random number, no file, no other process.

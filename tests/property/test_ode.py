@@ -62,7 +62,8 @@ def test_the_error_estimate_is_honest(name, method, rtol):
     result, exact = solve(name, times, method=method, rtol=rtol, atol=rtol * 1e-2, estimate_error=True)
     assert result.error_kind == "estimated" and result.status == "finished"
     error = np.abs(result.states - exact)
-    # A distance of two solutions can pass through zero where the error does not: rare, and then by little.
+    # A distance of two solutions can pass through zero where the error does not. The limits describe these problems,
+    # where one entry in a hundred was short, by at most 1.3; elsewhere factors up to 4.4 have been seen.
     assert np.mean(error > result.errors) < 0.02
     assert np.all(error <= 2 * result.errors)
     assert result.errors.max() < 1e4 * rtol * np.abs(exact).max()  # and it is not honest by being absurd

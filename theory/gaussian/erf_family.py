@@ -1,9 +1,7 @@
-"""Closed forms of the Gaussian integrals of g(z) = alpha*erf(beta*z), derived by tilting, Stein's lemma and Price's
-theorem.
+"""Closed forms of the Gaussian integrals of g(z) = alpha*erf(beta*z), derived and never typed.
 
-No final formula is typed here. The derivative g' = (2 alpha beta/sqrt(pi)) exp(-beta^2 z^2) is a tilting factor, so
-every expectation with factors g' reduces to one of g at a tilted covariance; E[g_a g_b] itself follows from Price's
-theorem.
+The derivative g' = (2 alpha beta/sqrt(pi)) exp(-beta^2 z^2) is a tilting factor, so every expectation with factors g'
+reduces to one of g at a tilted covariance (by tilting and Stein's lemma); E[g_a g_b] itself follows from Price's theorem.
 """
 
 from collections.abc import Sequence

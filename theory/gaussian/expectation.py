@@ -192,8 +192,7 @@ def _integrate_one(node: GaussianExpectation) -> Any:
 
 
 def _integrate_two(node: GaussianExpectation) -> Any:
-    """Trapezoidal rule on the whitened plane: exponentially accurate for analytic integrands, halved until it
-    settles."""
+    """Trapezoidal rule on the whitened plane, halved until it settles: exponentially accurate if analytic."""
     digits = mpmath.mp.dps + 5
     m1, m2 = (mpmath.mpf(v.evalf(digits)) for v in node.mean)
     c11, c12, c22 = (mpmath.mpf(node.covariance[i].evalf(digits)) for i in (0, 1, 3))
