@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -200,7 +201,7 @@ def integrate(
     it can be too small: on a driven linear equation, van der Pol and a pendulum, at rtol 1e-5 to 1e-9, up to one entry
     in a hundred was, by a factor of up to 4.4.
     """
-    kernel = _kernel(rhs, lanes=False)
+    kernel = _kernel(rhs, False)
     start = _array("y0", y0, 1)
     grid = _times(times)
     reals = _array("parameters", parameters, 1, may_be_empty=True)
@@ -305,7 +306,7 @@ def integrate_lanes(
     AssumptionError
         If an argument is of the wrong shape or outside its range.
     """
-    kernel = _kernel(rhs, lanes=True)
+    kernel = _kernel(rhs, True)
     starts = _array("y0", y0, 2)
     grid = _times(times)
     count = starts.shape[1]
@@ -542,12 +543,13 @@ def _distance(
     return widened
 
 
-def _kernel(rhs: Any, *, lanes: bool) -> Any:
-    """Return rhs with its one compiled signature, or refuse it."""
+@cache
+def _kernel(rhs: Any, lanes: bool) -> Any:
+    """Return rhs as a function pointer, looked up once (Numba would do so at every call), or refuse it."""
     from numba.core.dispatcher import Dispatcher
     from numba.core.errors import NumbaError
 
-    from .integrators.signatures import RHS_LANES_TYPE, RHS_TYPE
+    from .integrators.signatures import RHS_LANES_TYPE, RHS_TYPE, function_pointer
 
     if not isinstance(rhs, Dispatcher):
         raise argument_error("rhs", rhs, "is not a function compiled by Numba", "decorate it with numba.njit")
@@ -563,7 +565,7 @@ def _kernel(rhs: Any, *, lanes: bool) -> Any:
     compiled: Any = rhs.overloads[signature.args]
     if str(compiled.signature.return_type) != "none":
         raise argument_error("rhs", rhs, "returns something", "write the derivative into the last argument instead")
-    return rhs
+    return function_pointer(rhs, signature)
 
 
 def _array(name: str, value: ArrayLike, dimensions: int, *, may_be_empty: bool = False) -> NDArray[np.float64]:

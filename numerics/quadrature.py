@@ -1,10 +1,11 @@
 """One-dimensional rules for the standard normal law, packed for compiled kernels.
 
-The trapezoidal rule on a uniform grid converges geometrically for an activation that is analytic in a strip around the real
-line, with the rate set by the nearest singularity; Gauss-Hermite converges only like exp(-c sqrt n) there (7.7 digits for
-tanh with 64 nodes). For polynomials Gauss-Hermite is exact, so both kinds are offered.
+The trapezoidal rule on a uniform grid converges geometrically for an activation that is analytic in a strip around the
+real line, with the rate set by the nearest singularity; Gauss-Hermite converges only like exp(-c sqrt n) there (7.7
+digits for tanh with 64 nodes). For polynomials Gauss-Hermite is exact, so both kinds are offered.
 
-A rule is handed to a kernel as two arrays, ``sizes`` and ``data``: a new level changes numbers, never a compiled signature.
+A rule is handed to a kernel as two arrays, ``sizes`` and ``data``: a new level changes numbers, never a compiled
+signature.
 """
 
 import math
@@ -38,7 +39,8 @@ class GaussianRule:
     Attributes
     ----------
     kind
-        ``"trapezoidal"`` (uniform nodes) or ``"gauss"`` (Gauss-Hermite, exact for polynomials of degree ``2 points - 1``).
+        ``"trapezoidal"`` (uniform nodes) or ``"gauss"`` (Gauss-Hermite, exact for polynomials of degree ``2 points -
+        1``).
     points
         Number of 1-D nodes n.
     half_width
@@ -68,8 +70,9 @@ class GaussianRule:
 def rule(level: int) -> GaussianRule:
     """Trapezoidal rule of a level, 0 to ``len(LEVEL_POINTS) - 1``.
 
-    Step h and half width L share the error between the cut tail, exp(-L^2/2), and the grid, exp(-2 pi a/h), for a strip of
-    half width a near pi/2 (tanh at unit variance). Once the tail is below rounding, all further nodes go into the step.
+    Step h and half width L share the error between the cut tail, exp(-L^2/2), and the grid, exp(-2 pi a/h), for a strip
+    of half width a near pi/2 (tanh at unit variance). Once the tail is below rounding, all further nodes go into the
+    step.
 
     Parameters
     ----------
@@ -149,8 +152,8 @@ def _small_variance_limits(count: int, tolerance: float, strip: float) -> tuple[
     """Largest ratios (conditional/total standard deviation) at which ``count`` = q Gauss-Hermite nodes do.
 
     The first is for Hermite coefficients: a Mehler series loses the terms n >= q, the first with c_q/sqrt(q!) of size
-    s^q f^(q)(m)/sqrt(q!), or sqrt(q!) (s/a)^q with f^(q) of size q!/a^q for a strip of half width a. The second is for the mean
-    E[f(m + s e)] alone, which loses s^(2q) f^(2q)(m)/(2^q q!), or (2q - 1)!! (s/a)^(2q).
+    s^q f^(q)(m)/sqrt(q!), or sqrt(q!) (s/a)^q with f^(q) of size q!/a^q for a strip of half width a. The second is for
+    the mean E[f(m + s e)] alone, which loses s^(2q) f^(2q)(m)/(2^q q!), or (2q - 1)!! (s/a)^(2q).
     """
     goal = 0.1 * tolerance
     double_factorial = math.prod(range(1, 2 * count, 2))

@@ -14,7 +14,46 @@ from hermiton.theory.systems import OdeSystem
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Solution"]
+__all__ = ["Solution", "write_netcdf"]
+
+
+def write_netcdf(dataset: xr.Dataset, path: str | Path) -> Path:
+    """Write a dataset to a netCDF file, whole or not at all.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        What to write.
+    path : path
+        The file; replaced only when the new one is complete.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    AssumptionError
+        If the file can't be written.
+    """
+    try:
+        target = Path(path).expanduser()
+    except TypeError:
+        raise argument_error("path", path, "is not a path", "name a file, such as 'run.nc'") from None
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".part", dir=target.parent)
+        os.close(handle)
+        dataset.to_netcdf(temporary, engine="h5netcdf")
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would keep colleagues from reading
+        os.replace(temporary, target)
+    except OSError as error:
+        problem = f"can't be written ({error.strerror or error})"
+        raise argument_error("path", str(path), problem, "name a file in a folder that exists") from None
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+    return target
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +114,13 @@ class Solution:
                     axes.legend(frameon=False, fontsize="small")
             if name == "generalization_error" and float(variable.min()) > 0:
                 axes.set_yscale("log")
-            axes.set(xlabel="time", title=name.replace("_", " "))
+            axes.set(xlabel="time", title=str(name).replace("_", " "))
         if path is not None:
-            figure.savefig(path)
+            try:
+                figure.savefig(path)
+            except (OSError, ValueError) as error:  # ValueError: an ending that names no known format
+                problem = f"can't be written ({error})"
+                raise argument_error("path", str(path), problem, "name a .png, .pdf or .svg file") from None
         return figure
 
     def save(self, path: str | Path) -> Path:
@@ -95,24 +138,11 @@ class Solution:
         Raises
         ------
         AssumptionError
-            If the folder can't be written.
+            If the file can't be written.
         """
-        target = Path(path)
         both = self.data.merge(self.errors.rename({name: f"{name}_error" for name in self.errors.data_vars}))
         both.attrs.update({**self.provenance, "error_kind": self.error_kind})
-        try:
-            handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
-        except OSError as error:
-            problem = f"can't be written ({error.strerror})"
-            raise argument_error("path", str(path), problem, "name a file in a folder that exists") from None
-        os.close(handle)
-        try:
-            both.to_netcdf(temporary, engine="h5netcdf")
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        return target
+        return write_netcdf(both, path)
 
     def _repr_html_(self) -> str:
         return str(self.data._repr_html_())

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 
 from hermiton.theory.derivation import Derivation
 from hermiton.theory.derive import derive
 from hermiton.theory.errors import AccuracyError, argument_error
+from hermiton.theory.notation import z
 from hermiton.theory.systems import Array, OdeSystem
 
 from .codegen.kernel import CompiledSystem, compile_system
-from .ode import Method, Trajectory, integrate
+from .ode import Method, Status, Trajectory, integrate
 from .provenance import provenance
 from .solution import Solution
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     from .quadrature import GaussianRule
 
-__all__ = ["BoundSystem", "bind", "solve"]
+__all__ = ["BoundSystem", "UnfinishedError", "bind", "bind_compiled", "solve", "tolerances"]
 
 # The less accurate of the two runs, whose distance is the error estimate, has a tolerance this much larger.
 _LOOSER = 10.0
@@ -125,7 +128,12 @@ def bind(system: OdeSystem, setting: Any, start: Any, target: str = "scalar") ->
     AssumptionError
         If a value is missing, of the wrong shape, or not finite.
     """
-    compiled = compile_system(system, target)  # type: ignore[arg-type]
+    return bind_compiled(compile_system(system, target), setting, start)  # type: ignore[arg-type]
+
+
+def bind_compiled(compiled: CompiledSystem, setting: Any, start: Any) -> BoundSystem:
+    """Pack the values that a setting and a start give a compiled system, by name; see `bind`."""
+    system = compiled.system
     sizes = dict(setting.sizes)
     values: dict[str, NDArray[np.float64]] = {}
     for array in (*system.states, *system.parameters):
@@ -154,6 +162,39 @@ def _times(times: ArrayLike) -> NDArray[np.float64]:
     if grid[0] < 0 or (np.diff(grid) <= 0).any():
         raise argument_error("times", grid.tolist(), "does not increase from 0 on", "sort the times, each once")
     return grid
+
+
+def tolerances(rtol: float, atol: float | None) -> tuple[float, float]:
+    """Relative and absolute tolerance, refused if the relative one is out of range."""
+    if isinstance(rtol, bool) or not isinstance(rtol, Real) or not 1e-12 <= rtol <= 1e-2:
+        raise argument_error("rtol", rtol, "is out of range", "ask for a relative tolerance between 1e-12 and 1e-2")
+    return float(rtol), float(rtol * _ATOL_PER_RTOL if atol is None else atol)
+
+
+class UnfinishedError(AccuracyError):
+    """A run that ended before its last output time.
+
+    Attributes
+    ----------
+    status : {"diverged", "step limit"}
+        How it ended.
+    time : float
+        Time of the last finite state.
+    """
+
+    def __init__(self, status: Status, time: float, end: float) -> None:
+        what = "diverges" if status == "diverged" else "needs too many steps"
+        super().__init__(
+            f"the solution {what} at t={time:.6g} of {end:.6g}: lower the learning rate or stop earlier; activations "
+            "that grow faster than linearly have no bounded error signal"
+        )
+        self.status = status
+        self.time = time
+        self._arguments = (status, time, end)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the arguments: worker processes raise this too."""
+        return UnfinishedError, self._arguments
 
 
 def solve(
@@ -206,9 +247,7 @@ def solve(
     a coarser quadrature: an estimate, no bound.
     """
     grid = _times(times)
-    if not 1e-12 <= rtol <= 1e-2:
-        raise argument_error("rtol", rtol, "is out of range", "ask for a relative tolerance between 1e-12 and 1e-2")
-    absolute = rtol * _ATOL_PER_RTOL if atol is None else atol
+    rtol, absolute = tolerances(rtol, atol)
     source = derive(setting) if derivation is None else derivation
     system = source.systems[0]
     bound = bind(system, setting, start)
@@ -229,11 +268,8 @@ def solve(
                 **bound.arguments(rule),
             )
             if trajectory.status != "finished":
-                what = "diverges" if trajectory.status == "diverged" else "needs too many steps"
-                raise AccuracyError(
-                    f"the solution {what} at t={trajectory.failure_time:.6g} of {steps[-1]:.6g}: lower the learning "
-                    "rate or stop earlier; activations that grow faster than linearly have no bounded error signal"
-                )
+                assert trajectory.failure_time is not None
+                raise UnfinishedError(trajectory.status, trajectory.failure_time, float(steps[-1]))
             return trajectory
 
         if bound.compiled.quadrature:
@@ -288,13 +324,23 @@ def _with_quadrature(
     rtol: float,
     atol: float,
 ) -> tuple[Trajectory, Trajectory, tuple[GaussianRule, GaussianRule], str]:
-    """Solve at the lowest quadrature level that meets the tolerance along the whole solution, and at the next one."""
-    from .moments.accuracy import choose_level
-    from .quadrature import rule
+    """Solve at the lowest quadrature level that meets the tolerance along the whole solution, and at the next one.
 
+    Polynomials need no ladder: a Gauss rule of their degree is exact.
+    """
+    from .moments.accuracy import choose_level
+    from .quadrature import MAX_GAUSS_DEGREE, gauss_rule, rule
+
+    system = bound.compiled.system
+    activations = [system.activations[s.name] for s in system.sets]
+    if all(a.is_polynomial(z) for a in activations):
+        degree = max(int(sp.degree(a, z)) for a in activations)
+        if degree <= MAX_GAUSS_DEGREE:
+            exact = gauss_rule(degree)
+            loose, tight = run(rtol, atol, exact), run(rtol / _LOOSER, atol / _LOOSER, exact)
+            return tight, loose, (exact, exact), f"Gauss-Hermite with {exact.points} nodes, exact"
     evaluate = bound.compiled.module.evaluate
-    sets = bound.compiled.system.sets
-    students, teachers = (bound.sizes[s.size.name] for s in sets)
+    students, teachers = (bound.sizes[s.size.name] for s in system.sets)
 
     def level_for(state: NDArray[np.float64], lowest: int) -> int:
         return choose_level(bound.covariance(state), students, teachers, evaluate, rtol, lowest).level

@@ -309,7 +309,7 @@ def _read(formula: object) -> tuple[sp.Expr, str]:
         if hermite and int(hermite[1]) <= MAX_DEGREE:
             return hermite_he(int(hermite[1]), z), word
         if word.isidentifier() and word not in FUNCTION_NAMES and word != "z":
-            close = difflib.get_close_matches(word, [*CATALOGUE, "he2", "he3", "he4"], n=1, cutoff=0.5)
+            close = difflib.get_close_matches(word, [*CATALOGUE, "he2", "he3", "he4"], n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
             names = ", ".join(CATALOGUE)
             raise argument_error(

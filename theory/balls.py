@@ -112,7 +112,7 @@ def _real_power(base: Any, exponent: sp.Expr, point: Mapping[sp.Symbol, Any]) ->
 
 
 def _bits(digits: int) -> int:
-    return int(digits * 3.3219281) + 32
+    return 10 * digits // 3 + 32  # log2(10) < 10/3
 
 
 def evaluate(expr: sp.Expr, point: Mapping[sp.Symbol, sp.Rational], digits: int = 30) -> Any:
@@ -406,7 +406,7 @@ def _enclosure(pieces: tuple[Piece, ...], variance: sp.Rational, bound: sp.Expr,
     s = s2.sqrt()
     c, b = _ball(bound, {}), _ball(rate, {})
     cuts = [_ball(p.lo, {}) for p in pieces[1:]]
-    # an integer end L beyond all kinks, where the tail 2 c exp(b^2 s^2/2) * erfc((L - b s^2)/(s sqrt 2))/2 is negligible
+    # an integer end L beyond all kinks, where the tail c exp(b^2 s^2/2) erfc((L - b s^2)/(s sqrt 2)) is negligible
     reach = arb(digits + 5) * arb(10).log() * 2 + 2 * (1 + c).log()
     end = int((b * s2 + s * (reach.sqrt() + b * s + 2)).upper().ceil().unique_fmpz())
     for cut in cuts:

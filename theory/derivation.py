@@ -7,8 +7,10 @@ a setting and the systems that they end in.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Protocol
 
 import sympy as sp
@@ -17,6 +19,9 @@ from .errors import DerivationError
 from .systems import OdeSystem
 
 __all__ = ["STANDINGS", "CheckResult", "Checker", "Cited", "Defined", "Derivation", "Statement", "Step"]
+
+# A derivation takes seconds: who wants to watch it listens here, to steps at level DEBUG and to statements at INFO.
+_LOG = logging.getLogger(__name__)
 
 STANDINGS = ("derived", "cross-checked", "cited", "stated")
 """How well a statement stands, best first. A statement stands as its weakest step."""
@@ -109,6 +114,7 @@ class Step:
     def __post_init__(self) -> None:
         """Run the check."""
         object.__setattr__(self, "result", self.checker(self.lhs, self.rhs))
+        _LOG.debug("%s: %s", self.reason, self.result.kind)
 
     def check(self) -> CheckResult:
         """Run the check again."""
@@ -137,7 +143,7 @@ class Statement:
     assumptions : tuple of str
         Under which it holds.
     remainder : str
-        Order of the neglected term; empty if exact.
+        Order of the neglected term, in LaTeX; empty if exact.
     source : str
         Where it is known from, or ``"hermiton"`` for a reconstruction of ours.
     """
@@ -159,6 +165,7 @@ class Statement:
                     f"statement {self.key}: step {after.reason!r} starts at {after.lhs}, "
                     f"but the step before it ended at {before.rhs}"
                 )
+        _LOG.info("%s: %s (%s)", self.title, self.standing, ", ".join(self.checks), extra={"statement": self})
 
     @property
     def lhs(self) -> sp.Expr:
@@ -263,14 +270,15 @@ class Derivation:
 
     def latex(self) -> str:
         """The whole derivation in LaTeX: each statement with its chain, reasons, checks and remainder."""
-        parts = [rf"\section*{{{self.title}}}"]
+        parts = [rf"\section*{{{_escaped(self.title)}}}"]
         for statement in self.statements:
-            parts.append(rf"\paragraph{{{statement.title}}} ({statement.standing})")
+            parts.append(rf"\paragraph{{{_escaped(statement.title)}}} ({statement.standing})")
             parts.append(rf"\[{statement.latex()}\]")
             for step in statement.steps:
-                parts.append(rf"\noindent {step.reason} --- checked: {step.result.kind}, {step.result.detail}.")
+                words = f"{step.reason} --- checked: {step.result.kind}, {step.result.detail}."
+                parts.append(rf"\noindent {_escaped(words)}")
             if statement.remainder:
-                parts.append(rf"\noindent Neglected: {statement.remainder}.")
+                parts.append(rf"\noindent Neglected: \({statement.remainder}\).")
         return "\n\n".join(parts)
 
     def _repr_latex_(self) -> str:
@@ -290,10 +298,16 @@ class Derivation:
             for step in statement.steps:
                 rows.append(
                     f"<tr><td style='text-align:left'>$\\displaystyle {step.latex()}$</td>"
-                    f"<td style='text-align:left'>{step.reason}</td>"
-                    f"<td style='text-align:left'><i>{step.result.kind}</i>: {step.result.detail}</td></tr>"
+                    f"<td style='text-align:left'>{escape(step.reason)}</td>"
+                    f"<td style='text-align:left'><i>{step.result.kind}</i>: {escape(step.result.detail)}</td></tr>"
                 )
             rows.append("</table>")
             if statement.remainder:
-                rows.append(f"<p>Neglected: {statement.remainder}</p>")
+                rows.append(f"<p>Neglected: ${statement.remainder}$</p>")
         return "\n".join(rows)
+
+
+def _escaped(text: str) -> str:
+    """Plain words as LaTeX text: reasons speak of z_b and |x|^2."""
+    special = {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}", "<": r"\textless{}", ">": r"\textgreater{}"}
+    return "".join(special.get(c, f"\\{c}" if c in "_#%&${}" else c) for c in text)

@@ -161,18 +161,21 @@ _ORDER_PARAMETERS = (
     Symbol("C", _base("C"), "C", "covariance of the fields, [[Q, R], [R^T, T]]", ("K+M", "K+M")),
     Symbol("s", _base("s"), "s", "signed second layers (v, -A)", ("K+M",)),
     Symbol(
-        "eps_g",
+        "generalization_error",
         _scalar("epsilon_g", nonnegative=True),
         r"\epsilon_g",
         "generalization error E[(phi-phi*)^2]/2, no noise",
     ),
 )
 _MOMENTS = (
+    Symbol("f", _base("f"), "f", "E[Delta g'(lambda_k) z_b]", ("K", "K+M")),
+    Symbol("H", _base("H"), "H", "E[(sum_a s_a g_a(z_a)) g''(lambda_k)]", ("K",)),
     Symbol("D", _base("D"), "D", "E[d(Delta g'(lambda_k))/dz_a]", ("K", "K+M")),
     Symbol("G", _base("G"), "G", "E[Delta^2 g'(lambda_k) g'(lambda_l)]", ("K", "K")),
     Symbol("h", _base("h"), "h", "E[Delta g(lambda_k)]", ("K",)),
     Symbol("I2", sp.Function("I_2"), "I_2", "E[g_a(z_a) g_b(z_b)], of a 2x2 covariance"),
     Symbol("J2", sp.Function("J_2"), "J_2", "E[g_a'(z_a) g_b'(z_b)], of a 2x2 covariance"),
+    Symbol("H2", sp.Function("H_2"), "H_2", "E[g_a''(z_a) g_b(z_b)], of a 2x2 covariance"),
     Symbol("I3", sp.Function("I_3"), "I_3", "E[g'(z_k) z_b g_a(z_a)], of a 3x3 covariance"),
     Symbol("I4", sp.Function("I_4"), "I_4", "E[g'(z_k) g'(z_l) g_a(z_a) g_b(z_b)], of a 4x4 covariance"),
     Symbol("He_n", sp.Function("He"), r"\mathrm{He}_n", "probabilists' Hermite polynomials: He_2(x) = x^2 - 1"),

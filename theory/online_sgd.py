@@ -127,7 +127,6 @@ ETA_V = Array("eta_v", field="second_layer_rate", latex=r"\eta_v", meaning="lear
 SIGMA = Array("sigma", field="noise", latex=r"\sigma", meaning="standard deviation of the label noise")
 C = Array("C", (FIELDS, FIELDS), symmetric=True, meaning="covariance of the fields")
 S = Array("s", (FIELDS,), meaning="second-layer weights with sign: v for students, -A for teachers")
-J = Array("J", (STUDENT, FIELDS), meaning="E[g'_k g'_a]")
 H = Array("H", (STUDENT,), meaning="E[(sum_a s_a g_a) g''_k]")
 F = Array("f", (STUDENT, FIELDS), meaning="E[Delta g'_k z_b]")
 G = Array("G", (STUDENT, STUDENT), symmetric=True, meaning="E[Delta^2 g'_k g'_l]")
@@ -180,6 +179,7 @@ def _gradient_step(unit: sp.Expr) -> sp.Expr:
     return W[unit, tau] - eta / sp.sqrt(N) * V[unit] * _activated(1, unit) * DELTA * INPUT[tau]
 
 
+@functools.cache
 def _increments() -> tuple[Statement, ...]:
     """The update rule, multiplied out: changes of Q, R and v in one step, exact at every N."""
     q_before = IndexSum(_gradient_step(k) * _gradient_step(l) - W[k, tau] * W[l, tau], tau, N) / N
@@ -220,6 +220,7 @@ def _expand_names(value: sp.Expr) -> sp.Expr:
     return moments_as_expectations(value, ORDERS).xreplace({DELTA: DELTA_DEFINITION})
 
 
+@functools.cache
 def _lemmas() -> tuple[Statement, ...]:
     """What the means of the increments need."""
     product = DELTA**2 * _activated(1, k) * _activated(1, l)
@@ -276,7 +277,8 @@ def _lemmas() -> tuple[Statement, ...]:
 # -- exact expectations at finite N, by brute force ------------------------------------------------------------------
 
 _X = sp.Symbol("x")
-_WIDTH, _TEACHER_WIDTH = 2, 1
+# Two of each, so that a wrong index shows.
+_WIDTH, _TEACHER_WIDTH = 2, 2
 
 
 @dataclass(frozen=True)
@@ -317,7 +319,8 @@ def _polynomials(size: int) -> tuple[list[sp.Poly], list[sp.Poly], list[sp.Poly]
         return sp.Poly(value, *variables, domain=sp.QQ)
 
     inputs = [poly(x) for x in variables[:-1]]
-    fields = [sum((inputs[j] * u for j, u in enumerate(point.vectors.row(i))), poly(0)) for i in range(3)]
+    units = range(_WIDTH + _TEACHER_WIDTH)
+    fields = [sum((inputs[j] * u for j, u in enumerate(point.vectors.row(i))), poly(0)) for i in units]
 
     def compose(formula: sp.Expr, argument: sp.Poly) -> sp.Poly:
         total = poly(0)
@@ -339,8 +342,8 @@ def _exact_increments(size: int) -> dict[str, list[sp.Expr]]:
     """N E[Q' - Q], N E[R' - R], N E[v' - v] of one real step at N = size, straight from the update rule."""
     point = _test_point()
     inputs, values, slopes, signal = _polynomials(size)
-    old = [[sp.Integer(0)] * size for _ in range(3)]
-    for i in range(3):
+    old = [[sp.Integer(0)] * size for _ in range(_WIDTH + _TEACHER_WIDTH)]
+    for i in range(_WIDTH + _TEACHER_WIDTH):
         old[i][:2] = list(point.vectors.row(i))
     new = []
     for i in range(_WIDTH):
@@ -353,7 +356,8 @@ def _exact_increments(size: int) -> dict[str, list[sp.Expr]]:
             before = sum(old[i][c] * old[j][c] for c in range(size))
             after = sum(new[i][c] * new[j][c] for c in range(size))
             q.append(size * _mean(after - before))
-        r.append(size * _mean(sum((new[i][c] - old[i][c]) * old[2][c] for c in range(size))))
+        for teacher in old[_WIDTH:]:
+            r.append(size * _mean(sum((new[i][c] - old[i][c]) * teacher[c] for c in range(size))))
         v.append(-point.rates[eta_v] * _mean(values[i] * signal))
     return {"Q": q, "R": r, "v": v}
 
@@ -414,9 +418,8 @@ def order_parameter_system(
     """The system with the given moments; `rates` and `definitions` replace right-hand sides by name."""
     rates = {**_RATES, **(rates or {})}
     values = {
-        "J": J2(k, a),
         "H": IndexSum(S[a] * H2(k, a), a, K + M),
-        "f": IndexSum(S[a] * J[k, a] * C[a, b], a, K + M) + C[b, k] * H[k],
+        "f": IndexSum(S[a] * J2(k, a) * C[a, b], a, K + M) + C[b, k] * H[k],
         "G": IndexSum(IndexSum(S[a] * S[b] * I4(k, l, a, b), b, K + M), a, K + M) + sigma**2 * J2(k, l),
         **(definitions or {}),
     }
@@ -438,7 +441,6 @@ def order_parameter_system(
         definitions=(
             BlockDefinition(C, (a, b), blocks),
             BlockDefinition(S, (a,), (((STUDENT,), V[a]), ((TEACHER,), -A[a]))),
-            Definition(J, (k, a), values["J"]),
             Definition(H, (k,), values["H"]),
             Definition(F, (k, b), values["f"]),
             Definition(G, (k, l), values["G"]),

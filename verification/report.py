@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
-__all__ = ["ClaimTable", "Curve", "DerivationRow", "Report", "number_text", "spread_text"]
+__all__ = ["ClaimTable", "Curve", "DerivationRow", "Report", "number_text", "spread_text", "write_whole"]
 
 Array = NDArray[np.float64]
 _COLOURS = {"consistent": "green", "refuted": "red", "undecided": "yellow"}
@@ -301,7 +301,7 @@ class Report:
 
             buffer = io.BytesIO()
             figure.savefig(buffer, format=suffix, dpi=160)
-            _write(path, buffer.getvalue(), "plot")
+            write_whole(path, buffer.getvalue(), "plot")
         return figure
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
@@ -319,7 +319,7 @@ class Report:
         """
         from .page import render
 
-        return _write(path, render(self, whole=True).encode(), "report")
+        return write_whole(path, render(self, whole=True).encode(), "report")
 
     def to_json(self, path: str | os.PathLike[str]) -> Path:
         """Write everything but the pictures as JSON; numbers that are not finite become "inf", "-inf", "nan".
@@ -363,7 +363,7 @@ class Report:
             "provenance": self.provenance,
         }
         text = json.dumps(_jsonable(content), indent=1, allow_nan=False)
-        return _write(path, text.encode(), "report")
+        return write_whole(path, text.encode(), "report")
 
     def _repr_html_(self) -> str:
         from .page import render
@@ -425,8 +425,27 @@ def _jsonable(value: object) -> object:
     return str(value)
 
 
-def _write(path: str | os.PathLike[str], content: bytes, what: str) -> Path:
-    """Write a file whole or not at all: a reader never sees half of it, a failure leaves the old one."""
+def write_whole(path: str | os.PathLike[str], content: bytes, what: str) -> Path:
+    """Write a file whole or not at all: a reader never sees half of it, a failure leaves the old one.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file; its folder is made.
+    content : bytes
+        What to write.
+    what : str
+        What it is, for the error message.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    VerificationError
+        The file can't be written.
+    """
     try:
         target = Path(path).expanduser()
     except TypeError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import singledispatch
 from pathlib import Path
@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..numerics.overlaps import Overlaps
 from ..numerics.progress import reporter
 from ..numerics.provenance import provenance
+from ..numerics.solution import write_netcdf
 from ..theory.errors import AccuracyError, VerificationError, argument_error
 from ..theory.online_sgd import OnlineSGD
 from .store import RunStore
@@ -27,7 +28,7 @@ from .store import RunStore
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Sample", "seed_of", "simulate"]
+__all__ = ["Sample", "check_run", "seed_of", "simulate"]
 
 Seed = int | np.random.SeedSequence | np.random.Generator
 
@@ -61,7 +62,27 @@ class Sample:
 
     def standard_error(self) -> xr.Dataset:
         """Standard error of the mean over the replicas."""
-        return self.data.std("replica", ddof=1) / np.sqrt(self.replicas)
+        spread: xr.Dataset = self.data.std("replica", ddof=1) / np.sqrt(self.replicas)
+        return spread
+
+    def save(self, path: str | Path) -> Path:
+        """Write data and provenance to one netCDF file.
+
+        Parameters
+        ----------
+        path : path
+            The file; replaced only when the new one is complete.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        AssumptionError
+            If the file can't be written.
+        """
+        return write_netcdf(self.data.assign_attrs(self.provenance), path)
 
     def _repr_html_(self) -> str:
         return str(self.data._repr_html_())
@@ -166,18 +187,7 @@ def simulate_online_sgd(
     """
     import xarray as xr
 
-    from ..numerics.solve import _times
-
-    grid = _times(times)
-    size = _dimension(setting, start, dimension, method)
-    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
-        raise argument_error("replicas", replicas, "is not a positive integer", "run at least one network")
-    for name, value, known in (
-        ("method", method, ("network", "overlaps")),
-        ("precision", precision, ("float64", "float32")),
-    ):
-        if value not in known:
-            raise argument_error(name, value, "is unknown", f"choose one of {known}")
+    grid, size = check_run(setting, start, times, dimension, method, replicas, precision)
     entropy, key = seed_of(rng)
     exact = method == "network" and start.weights is not None
     common: dict[str, Any] = {
@@ -207,6 +217,36 @@ def simulate_online_sgd(
         seed=entropy, spawn_key=key, method=method, dimension=size, replicas=replicas, precision=common["precision"]
     )
     return Sample(setting, data, record)
+
+
+def check_run(
+    setting: OnlineSGD,
+    start: Overlaps,
+    times: ArrayLike,
+    dimension: int | None,
+    method: str,
+    replicas: int,
+    precision: str,
+) -> tuple[NDArray[np.float64], int]:
+    """Times (T,) and dimension of a run.
+
+    Raises
+    ------
+    AssumptionError
+        If an argument of `simulate_online_sgd` is out of range or does not fit.
+    """
+    from ..numerics.solve import _times
+
+    grid = _times(times)
+    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
+        raise argument_error("replicas", replicas, "is not a positive integer", "run at least one network")
+    for name, value, known in (
+        ("method", method, ("network", "overlaps")),
+        ("precision", precision, ("float64", "float32")),
+    ):
+        if value not in known:
+            raise argument_error(name, value, "is unknown", f"choose one of {known}")
+    return grid, _dimension(setting, start, dimension, method)
 
 
 def _dimension(setting: OnlineSGD, start: Overlaps, dimension: int | None, method: str) -> int:
@@ -244,21 +284,31 @@ def _map(
     missing = [n for n, found in enumerate(results) if found is None]
     own = executor is None
     pool = ThreadPoolExecutor(os.cpu_count() or 1) if executor is None else executor
+    futures: dict[Future[Any], int] = {}
+
+    def keep(future: Future[Any]) -> None:
+        place = futures[future]
+        dataset = xr.Dataset(future.result(), coords={"time": specifications[place]["times"]})
+        if store is not None:
+            store.save(specifications[place], dataset)
+        results[place] = dataset
+
     try:
         with reporter(progress, "simulate") as report:
-            futures = {pool.submit(task, specifications[n], setting): n for n in missing}
+            futures.update({pool.submit(task, specifications[n], setting): n for n in missing})
             done = len(results) - len(missing)
             for future in as_completed(futures):
-                place = futures[future]
-                variables = future.result()
-                times = specifications[place]["times"]
-                dataset = xr.Dataset(variables, coords={"time": times})
-                if store is not None:
-                    store.save(specifications[place], dataset)
-                results[place] = dataset
+                keep(future)
                 done += 1
                 if report is not None:
                     report(done / len(results))
+    except (KeyboardInterrupt, AccuracyError):
+        # What was under way is finished and stored, so that the same call resumes behind it; the rest is dropped.
+        waiting = [f for f, place in futures.items() if results[place] is None and not f.cancel()]
+        for future in waiting if store is not None else []:
+            if future.exception() is None:
+                keep(future)
+        raise
     finally:
         if own:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -275,8 +325,8 @@ def _online_sgd_replica(
     from .networks.online_sgd_overlaps import run_overlaps
     from .networks.weights import draw_weights
 
-    student = scalar_functions(setting.student)  # type: ignore[arg-type]
-    teacher = scalar_functions(setting.teacher)  # type: ignore[arg-type]
+    student = scalar_functions(setting.student)
+    teacher = scalar_functions(setting.teacher)
     start = specification["start"]
     key = (*specification["spawn_key"], specification["replica"])
     weights_seed, steps_seed = (
@@ -313,7 +363,7 @@ def _online_sgd_replica(
             f"the network of replica {specification['replica']} diverges at t={run.divergence_time:.6g} "
             f"(dimension {specification['dimension']}): lower the learning rate, raise the dimension or stop earlier"
         )
-    error = generalization_error(
+    test_error = generalization_error(
         run.Q,
         run.R,
         start["T"],
@@ -325,7 +375,7 @@ def _online_sgd_replica(
         teacher_kinks=teacher.kinks,
     )
     return {
-        "generalization_error": (("time",), np.asarray(error)),
+        "generalization_error": (("time",), np.asarray(test_error)),
         "Q": (("time", "i", "k"), run.Q),
         "R": (("time", "i", "n"), run.R),
         "v": (("time", "i"), run.v),

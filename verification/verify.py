@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import singledispatch
+from numbers import Real
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -25,7 +26,7 @@ from ..theory.online_sgd import OnlineSGD
 from .decide import Comparison, aggregate, decide_all
 from .ledger import Ledger
 from .report import Curve, DerivationRow, Report
-from .simulate import Sample, Seed, seed_of, simulate_online_sgd
+from .simulate import Sample, Seed, check_run, seed_of, simulate_online_sgd
 from .starts import default_start
 from .store import RunStore
 
@@ -128,13 +129,23 @@ def verify_online_sgd(
     from the exact chain of overlaps at the two sizes N/2 and N/4, by their difference alone: it doesn't know the
     theory. It is |c| plus three standard errors, over N.
     """
+    # Everything is checked before the derivation, which takes its time.
     first = default_start(setting) if start is None else start
-    grid = np.asarray(_DEFAULT_TIMES if times is None else times, dtype=np.float64)
-    if not 0 < margin < 1:
+    grid, size = check_run(
+        setting, first, _DEFAULT_TIMES if times is None else times, dimension, method, replicas, precision
+    )
+    if grid[-1] == 0:
+        raise argument_error("times", grid.tolist(), "ends at the start", "compare at times after 0")
+    if not isinstance(false_alarm_rate, Real) or not 0 < false_alarm_rate < 0.5:
+        raise argument_error(
+            "false_alarm_rate", false_alarm_rate, "is out of range", "declare a probability between 0 and 0.5"
+        )
+    if isinstance(margin, bool) or not isinstance(margin, Real) or not 0 < margin < 1:
         raise argument_error("margin", margin, "is out of range", "declare a relative margin between 0 and 1")
-    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 8:
+    if replicas < 8:
         raise argument_error("replicas", replicas, "is too small", "a standard error needs at least 8 networks")
     entropy, key = seed_of(rng)
+    store = RunStore(store) if isinstance(store, str | Path) else store
 
     def report(what: str) -> bool | Callable[[float], object]:
         return progress(what) if callable(progress) else progress
@@ -154,7 +165,6 @@ def verify_online_sgd(
         executor=executor,
         progress=report("simulate networks"),
     )
-    size = int(sample.provenance["dimension"])
     drift = _finite_size_drift(setting, first, grid, size, entropy, key, store, executor, report("measure c/N"))
     comparisons = _comparisons(setting, solution, sample, grid, drift, size, margin, entropy)
     claims = aggregate(decide_all(comparisons, family_false_alarm_rate=false_alarm_rate))
@@ -187,13 +197,30 @@ def _finite_size_drift(
     size: int,
     entropy: int,
     key: tuple[int, ...],
-    store: str | Path | RunStore | None,
+    store: RunStore | None,
     executor: Executor | None,
     progress: bool | Callable[[float], object],
 ) -> xr.Dataset:
     """Bound on |c| in the finite-N mean = limit + c/N, from the exact chain at two smaller sizes."""
     units = setting.hidden + setting.teacher_hidden
     sizes = [max(units + 1, size // 4), max(units + 2, size // 2)]
+    # Stored as one: a chain of overlaps takes about as long to run as its file takes to write.
+    specification: dict[str, object] = {
+        "chapter": "online_sgd",
+        "what": "bound on N (mean - limit)",
+        "student": str(Activation(setting.student).expression),
+        "teacher": str(Activation(setting.teacher).expression),
+        "rates": [float(setting.learning_rate), float(setting.second_layer_rate), float(setting.noise)],
+        "start": {name: getattr(start, name) for name in ("Q", "R", "T", "v", "A")},
+        "times": grid,
+        "dimensions": sizes,
+        "replicas": _MEASURING_REPLICAS,
+        "entropy": entropy,
+        "spawn_key": list(key),
+    }
+    stored = None if store is None else store.load(specification)
+    if stored is not None:
+        return stored
     plain = Overlaps(Q=start.Q, R=start.R, T=start.T, v=start.v, A=start.A)
     samples = [
         simulate_online_sgd(
@@ -204,7 +231,6 @@ def _finite_size_drift(
             method="overlaps",
             replicas=_MEASURING_REPLICAS,
             rng=np.random.SeedSequence(entropy, spawn_key=(*key, stream)),
-            store=store,
             executor=executor,
             progress=progress,
         )
@@ -213,7 +239,10 @@ def _finite_size_drift(
     lever = 1 / sizes[0] - 1 / sizes[1]
     slope = (samples[0].mean() - samples[1].mean()) / lever
     spread = (samples[0].standard_error() ** 2 + samples[1].standard_error() ** 2) ** 0.5 / lever
-    return abs(slope) + 3 * spread
+    drift = abs(slope) + 3 * spread
+    if store is not None:
+        store.save(specification, drift)
+    return drift
 
 
 def _comparisons(
@@ -310,4 +339,3 @@ def _setting_text(setting: OnlineSGD, size: int, replicas: int, margin: float) -
         f"declared margin {100 * margin:g} %",
     ]
     return ", ".join(parts)
-

@@ -10,11 +10,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import logging
 import os
 import platform
 import shutil
 import sys
 import tempfile
+import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from types import ModuleType
 __all__ = ["CacheInfo", "CacheWarning", "cache_directory", "cache_info", "clear_cache", "content_hash", "load_module"]
 
 ENVIRONMENT_VARIABLE = "HERMITON_CACHE_DIR"
+
+_LOG = logging.getLogger(__name__)
 
 
 class CacheWarning(UserWarning):
@@ -49,8 +53,9 @@ class CacheInfo:
 
 
 @functools.cache
-def _usable_directory(wanted: Path) -> Path:
+def _usable_directory(base: Path, kind: str) -> Path:
     """The wanted folder if it can be written, else a private temporary one, with a warning."""
+    wanted = base / kind
     try:
         wanted.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=wanted):
@@ -60,8 +65,10 @@ def _usable_directory(wanted: Path) -> Path:
         fallback.mkdir(mode=0o700, parents=True, exist_ok=True)
         if hasattr(os, "getuid") and (fallback.is_symlink() or fallback.stat().st_uid != os.getuid()):
             fallback = Path(tempfile.mkdtemp(prefix="hermiton-"))
+        fallback /= kind
+        fallback.mkdir(exist_ok=True)
         warnings.warn(
-            f"the kernel cache folder {wanted} can't be written ({error.strerror}); kernels go to {fallback} instead: "
+            f"the cache folder {wanted} can't be written ({error.strerror}); {kind} go to {fallback} instead: "
             f"set {ENVIRONMENT_VARIABLE} to a folder that you can write",
             CacheWarning,
             stacklevel=2,
@@ -70,8 +77,13 @@ def _usable_directory(wanted: Path) -> Path:
     return wanted
 
 
-def cache_directory() -> Path:
-    """The folder for generated modules: ``HERMITON_CACHE_DIR``, or the user's cache folder.
+def cache_directory(kind: str = "kernels") -> Path:
+    """The folder for generated modules: inside ``HERMITON_CACHE_DIR``, or the user's cache folder.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the folder: ``"kernels"``, or another for what else hermiton keeps, such as ``"runs"``.
 
     Returns
     -------
@@ -81,10 +93,10 @@ def cache_directory() -> Path:
     """
     chosen = os.environ.get(ENVIRONMENT_VARIABLE)
     if chosen:
-        return _usable_directory(Path(chosen).expanduser() / "kernels")
+        return _usable_directory(Path(chosen).expanduser(), kind)
     import platformdirs
 
-    return _usable_directory(Path(platformdirs.user_cache_dir("hermiton")) / "kernels")
+    return _usable_directory(Path(platformdirs.user_cache_dir("hermiton")), kind)
 
 
 @functools.cache
@@ -132,7 +144,8 @@ def load_module(source: str, name: str) -> ModuleType:
         The module; the same object for the same source within a process.
     """
     path = cache_directory() / f"{name}_{content_hash(source)}.py"
-    if not path.exists():
+    new = not path.exists()
+    if new:
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -141,7 +154,11 @@ def load_module(source: str, name: str) -> ModuleType:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-    return _load(path)
+    started = time.perf_counter()
+    module = _load(path)
+    if new:
+        _LOG.info("compiled %s in %.1f s", name, time.perf_counter() - started)
+    return module
 
 
 def cache_info() -> CacheInfo:

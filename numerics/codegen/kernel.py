@@ -53,8 +53,13 @@ lane_kernel = njit(types.void(VECTOR, VECTOR, VECTOR, types.int64[::1], VECTOR, 
 
 
 _QUADRATURE = """\
+from hermiton.numerics.moments import entry
 from hermiton.numerics.moments.pointer import EVALUATE_SIGNATURE, compiled_pointer
-from hermiton.numerics.moments.tables import fill_four_point, fill_pairs
+
+# compiled against the moment routines {fingerprint}
+entry.install()
+pair_moments = entry.pair_routine
+four_point_moments = entry.four_point_routine
 
 
 @njit(EVALUATE_SIGNATURE, **FLAGS)
@@ -77,7 +82,9 @@ def activation_source(expressions: Sequence[sp.Expr]) -> str:
         lines += ["            z = x[i]"]
         lines += [f"            {name} = {printer._print(value)}" for name, value in shared]
         lines += [f"            g{order}[i] = {printer._print(value)}" for order, value in enumerate(values)]
-    return _QUADRATURE.replace("{body}", "\n".join(lines) + "\n")
+    from ..moments.entry import fingerprint
+
+    return _QUADRATURE.replace("{fingerprint}", fingerprint()[:16]).replace("{body}", "\n".join(lines) + "\n")
 
 
 def _docstring(system: OdeSystem, target: str) -> str:

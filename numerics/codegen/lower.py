@@ -3,10 +3,11 @@
 The passes, in order, each named where it happens:
 
 1. *inline*: moments with a closed form become expressions in covariance entries, the others become entries of tables;
-2. *symmetry*: targets that are symmetric fill one triangle, and sums of a symmetric summand run over a <= b;
-3. *separate*: arguments are split into coefficients and the entries of one index;
-4. *hoist*: values move out of the loops on whose indices they don't depend;
-5. *split*: transcendental functions of one right-hand side run over one contiguous buffer.
+2. *share*: roots that several equations need become arrays;
+3. *symmetry*: targets that are symmetric fill one triangle, and sums of a symmetric summand run over a <= b;
+4. *separate*: arguments are split into coefficients and the entries of one index;
+5. *hoist*: values move out of the loops on whose indices they don't depend;
+6. *split*: transcendental functions of one right-hand side run over one contiguous buffer.
 
 No equation of any theory appears here: everything comes from the system.
 """
@@ -32,6 +33,7 @@ from hermiton.theory.systems import (
 
 from .hoist import Hoister, separate
 from .program import Accumulate, Assign, Call, Comment, Counter, Loop, Place, Program, Statement, VectorMap
+from .share import Sharing
 
 __all__ = ["FOUR_POINT_ORDERS", "PAIR_ORDERS", "VECTORISED", "lower_observables", "lower_rhs"]
 
@@ -57,12 +59,17 @@ class _Lowering:
     scalars: list[str] = field(default_factory=list)
     body: list[Statement] = field(default_factory=list)
     rows: int = 0
+    sharing: Sharing = field(init=False)
+    extents: dict[sp.Symbol, sp.Expr] = field(default_factory=dict)
+    packed: set[str] = field(default_factory=set)  # symmetric states that are only read as a triangle
 
     def __post_init__(self) -> None:
         system = self.system
         targets = [d.target for d in (*system.definitions, *system.observables)]
         self.arrays = {a.name: a for a in (*system.states, *system.parameters, *targets)}
         self.orders = {m.name: m.orders for m in system.moments}
+        axes = dict.fromkeys(axis for array in self.arrays.values() for axis in array.axes if axis.parts)
+        self.sharing = Sharing((*system.sets, *axes), lambda value: canonical(value, self.arrays, self.orders))
 
     # -- names and places -------------------------------------------------------------------------------------------
 
@@ -78,9 +85,10 @@ class _Lowering:
             self.scalars.append(name)
         return sp.Symbol(name, real=True)
 
-    # -- pass 1: inline ---------------------------------------------------------------------------------------------
+    # -- passes 1 and 2: inline, share ---------------------------------------------------------------------------------------------
 
-    def inline(self, value: sp.Expr) -> sp.Expr:
+    def inline_moments(self, value: sp.Expr) -> sp.Expr:
+        """Write closed forms out, and the other moments as entries of tables."""
         replacements = {}
         for call in value.atoms(MomentFunction):
             moment = self.system.moment(str(call.args[0]))
@@ -91,9 +99,15 @@ class _Lowering:
                 replacements[call] = moment.inline(indices)
         return value.xreplace(replacements)
 
+    def inline(self, value: sp.Expr) -> sp.Expr:
+        """Inline the moments, and take shared roots from their arrays."""
+        return self.sharing.replace(self.inline_moments(value), self.extents)
+
     def table_entry(self, moment: Moment, indices: tuple[sp.Expr, ...]) -> sp.Expr:
         """An entry of a table that quadrature fills."""
         if moment.orders in PAIR_ORDERS:
+            if moment.orders[0] and self.extents.get(indices[0]) != moment.axes[0].size:
+                indices = indices[::-1]  # the table has rows for students only
             return _PAIRS[(sp.Integer(PAIR_ORDERS.index(moment.orders)), *indices)]
         if moment.orders == FOUR_POINT_ORDERS:
             return _FOUR_POINT[indices]
@@ -114,13 +128,13 @@ class _Lowering:
         statements: list[Statement] = []
         if orders & set(PAIR_ORDERS):
             self.place(Place("pair_table", (sp.Integer(len(PAIR_ORDERS)), fields, fields), "work", shared=True))
-            statements.append(Call("fill_pairs", covariance.name, "pair_table"))
+            statements.append(Call("pair_moments", covariance.name, "pair_table"))
         if FOUR_POINT_ORDERS in orders:
             self.place(Place("four_point_table", (width, width, fields, fields), "work", shared=True))
-            statements.append(Call("fill_four_point", covariance.name, "four_point_table"))
+            statements.append(Call("four_point_moments", covariance.name, "four_point_table"))
         return statements
 
-    # -- pass 2: symmetry -------------------------------------------------------------------------------------------
+    # -- pass 3: symmetry -------------------------------------------------------------------------------------------
 
     def is_symmetric(self, value: sp.Expr, i: sp.Symbol, j: sp.Symbol) -> bool:
         swapped = value.xreplace({i: j, j: i})
@@ -137,13 +151,31 @@ class _Lowering:
         base = definition.target.base
         statements: list[Statement] = []
         for sets, value in definition.blocks:
+            places = [axis.parts.index(part) for axis, part in zip(definition.target.axes, sets, strict=True)]
+            mirrored = symmetric and len(sets) == 2
+            if mirrored and places[0] > places[1]:
+                continue  # written together with its transpose
             axes = zip(definition.target.axes, sets, definition.indices, strict=True)
-            entry = base[tuple(axis.offset(part) + index for axis, part, index in axes)]
-            nest: tuple[Statement, ...] = (Assign(entry, self.inline(value)),)
-            for part, index in reversed(list(zip(sets, definition.indices, strict=True))):
-                nest = (Loop(index, sp.Integer(0), part.size, nest),)
+            entry = tuple(axis.offset(part) + index for axis, part, index in axes)
+            body: list[Statement] = [Assign(base[entry], self.read_packed(self.inline(value)))]
+            if mirrored:
+                body.append(Assign(base[entry[::-1]], base[entry]))
+            nest = tuple(body)
+            for n in range(len(sets) - 1, -1, -1):
+                triangle = mirrored and n == 1 and places[0] == places[1]
+                start = definition.indices[0] if triangle else sp.Integer(0)
+                nest = (Loop(definition.indices[n], start, sets[n].size, nest),)
             statements.extend(nest)
         return statements
+
+    def read_packed(self, value: sp.Expr) -> sp.Expr:
+        """Entries of symmetric states from their triangle, where the loops run over that triangle only."""
+        entries = {}
+        for entry in value.atoms(sp.Indexed):
+            name = str(entry.base.label)
+            if name in self.packed:
+                entries[entry] = sp.IndexedBase(sp.Symbol(f"{name}_packed", real=True))[entry.indices]
+        return value.xreplace(entries)
 
     def definition(self, definition: Definition, output: str | None = None) -> list[Statement]:
         """Loops that evaluate ``target[indices] = value``; into the named output if given, else into work."""
@@ -160,6 +192,7 @@ class _Lowering:
         base = sp.IndexedBase(sp.Symbol(name, real=True))
         constant, sums = _split_sums(definition.value)
         extent = {i: axis.size for i, axis in zip(indices, target.axes, strict=True)}
+        self.extents = {**extent, **_bound(definition.value)}
 
         before: dict[int, list[Statement]] = {}  # statements on entering each level of the free loops
         buffered: dict[int, list[Statement]] = {}  # the same for the loops that fill buffers
@@ -329,8 +362,8 @@ class _Lowering:
 
     # -- the whole program ------------------------------------------------------------------------------------------
 
-    def unpack_states(self) -> list[Statement]:
-        """Symmetric states arrive as their upper triangle and are written out in full."""
+    def unpack_states(self, items: Sequence[Definition | BlockDefinition]) -> list[Statement]:
+        """Symmetric states arrive as their upper triangle; they are written out in full if an equation needs that."""
         statements: list[Statement] = []
         for state in self.system.states:
             shape = tuple(axis.size for axis in state.axes)
@@ -338,6 +371,10 @@ class _Lowering:
                 self.place(Place(state.name, shape, "state"))
                 continue
             self.place(Place(f"{state.name}_packed", shape, "state", packed=True))
+            users = [item for item in items if state.name in _used(item)]
+            if all(_reads_triangle(item, state) for item in users):
+                self.packed.add(state.name)
+                continue
             self.work(state.name, shape, symmetric=True)
             i, j = sp.symbols("_i _j", integer=True)
             full = state.base
@@ -346,14 +383,31 @@ class _Lowering:
             statements.append(Loop(i, sp.Integer(0), shape[0], (Loop(j, i, shape[1], inner),)))
         return statements
 
+    def share(self, item: Definition | BlockDefinition) -> None:
+        """Compute the shared roots that an equation is the first to use."""
+        if isinstance(item, BlockDefinition):
+            return
+        for definition in self.sharing.definitions(self.inline_moments(item.value), _extents(item)):
+            if definition.target.name not in self.arrays:
+                self.arrays[definition.target.name] = definition.target
+                self.body.append(Comment(_comment(definition)))
+                sharing, self.sharing = self.sharing, Sharing(self.sharing.sets, self.sharing.standard)
+                self.body.extend(self.definition(definition))
+                self.sharing = sharing
+
     def program(self, name: str, finals: Sequence[tuple[Definition, str]]) -> Program:
         """Everything that the `finals` (definition, output name) need, in order."""
         system = self.system
-        self.body.extend(self.unpack_states())
+        needed = needed_definitions(system, [d for d, _ in finals])
+        self.body.extend(self.unpack_states([*needed, *(d for d, _ in finals)]))
         for parameter in system.parameters:
             self.place(Place(parameter.name, tuple(axis.size for axis in parameter.axes), "parameter"))
+        plain = [item for item in (*needed, *(d for d, _ in finals)) if isinstance(item, Definition)]
+        for item in plain:
+            self.sharing.scan(self.inline_moments(item.value), _extents(item))
         covariances = {m.covariance for m in system.moments if m.closed_form is None}
-        for item in needed_definitions(system, [d for d, _ in finals]):
+        for item in needed:
+            self.share(item)
             self.body.append(Comment(_comment(item)))
             self.body.extend(self.blocks(item) if isinstance(item, BlockDefinition) else self.definition(item))
             if item.target in covariances:
@@ -361,6 +415,7 @@ class _Lowering:
         for place in self.outputs.values():
             self.place(place)
         for item, output in finals:
+            self.share(item)
             self.body.append(Comment(_comment(item, derivative=output.startswith("d_"))))
             self.body.extend(self.definition(item, output))
         sizes = tuple(s.size for s in system.sets)
@@ -379,6 +434,17 @@ class _Term:
     resets: list[Statement] = field(default_factory=list)
     reduction: list[Statement] = field(default_factory=list)
     value: sp.Expr = sp.Integer(0)
+
+
+def _bound(value: sp.Expr) -> dict[sp.Symbol, sp.Expr]:
+    """Extents of the indices that a value sums over."""
+    if isinstance(value, IndexSum):
+        return {value.index: value.size, **_bound(value.body)}
+    return {} if value.is_Atom else {i: n for arg in value.args for i, n in _bound(arg).items()}
+
+
+def _extents(item: Definition) -> dict[sp.Symbol, sp.Expr]:
+    return {i: axis.size for i, axis in zip(item.indices, item.target.axes, strict=True)}
 
 
 def _indices(value: sp.Expr, among: frozenset[sp.Symbol]) -> frozenset[sp.Symbol]:
@@ -414,6 +480,21 @@ def _split_sums(
 
 def _values(item: Definition | BlockDefinition) -> list[sp.Expr]:
     return [value for _, value in item.blocks] if isinstance(item, BlockDefinition) else [item.value]
+
+
+def _used(item: Definition | BlockDefinition) -> set[str]:
+    return {str(entry.base.label) for value in _values(item) for entry in value.atoms(sp.Indexed)}
+
+
+def _reads_triangle(item: Definition | BlockDefinition, state: Array) -> bool:
+    """Whether an item reads a symmetric state only in a block on the diagonal of a symmetric array, as it stands."""
+    if not isinstance(item, BlockDefinition) or not item.target.symmetric:
+        return False
+    for sets, value in item.blocks:
+        entries = [e for e in value.atoms(sp.Indexed) if str(e.base.label) == state.name]
+        if entries and (sets[0] != sets[1] or any(tuple(e.indices) != item.indices for e in entries)):
+            return False
+    return True
 
 
 def needed_definitions(system: OdeSystem, finals: Sequence[Definition]) -> list[Definition | BlockDefinition]:

@@ -278,7 +278,7 @@ class ScalarPrinter(ProgramPrinter):
         sizes = ", ".join(str(s) for s in self.of.sizes)
         rule = f"sizes[{len(self.of.sizes)}:], p_rest"
         arguments = f"{statement.source}, {sizes}, {rule}, {statement.target}, work_rest, activation_pointer()"
-        return [f"{statement.function}({arguments})"]
+        return [f"{statement.function}()({arguments})"]
 
     def vector_map(self, statement: VectorMap) -> list[str]:
         """A call of a vectorised kernel of ours."""

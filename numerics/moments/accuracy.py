@@ -50,8 +50,9 @@ class MomentError:
     value
         Largest of ``pair`` and ``four_point``.
     pair, four_point
-        Largest error of an entry of the pair tables and of the four-point table, divided by the largest entry of its table
-        (of each of the three pair tables by itself). Infinite where no digit is settled or a table is not finite.
+        Largest error of an entry of the pair tables and of the four-point table, divided by the largest entry of its
+        table (the two pair tables with derivatives count as one). Infinite where no digit is settled or a table is not
+        finite.
     """
 
     level: int
@@ -96,16 +97,14 @@ def moment_tables(
     scratch = np.empty(max(pair_scratch(fields, sizes), four_point_scratch(fields, sizes)))
     pair_moments(flat, students, teachers, sizes, data, pair, scratch, pointer)
     tail = four_point_moments(flat, students, teachers, sizes, data, four, scratch, pointer)
-    return MomentTables(
-        pair.reshape(3, fields, fields), four.reshape(students, students, fields, fields), float(tail)
-    )
+    return MomentTables(pair.reshape(3, fields, fields), four.reshape(students, students, fields, fields), float(tail))
 
 
 def moment_error(covariance: ArrayLike, students: int, teachers: int, evaluate: Any, level: int) -> MomentError:
     """Estimate the error of a level's tables by the two levels above it.
 
-    The rules converge geometrically in the number of nodes: two levels up, with twice the nodes, an error e is about e^2, so
-    that twice the difference covers it. The level between guards against two levels that agree by chance.
+    The rules converge geometrically in the number of nodes: two levels up, with twice the nodes, an error e is about
+    e^2, so that twice the difference covers it. The level between guards against two levels that agree by chance.
 
     Parameters
     ----------
@@ -151,8 +150,8 @@ def choose_level(
     Raises
     ------
     AccuracyError
-        If no level is good enough: the activation has a singularity too near the real line, in units of the fields' standard
-        deviations, or is not analytic.
+        If no level is good enough: the activation has a singularity too near the real line, in units of the fields'
+        standard deviations, or is not analytic.
     AssumptionError
         For an argument out of range.
     """
@@ -170,27 +169,35 @@ def choose_level(
         del ladder[0]
     raise AccuracyError(
         f"Gaussian moments by quadrature: asked for a relative error of {tolerance:.1e}, achieved {best:.1e} with "
-        f"{LEVEL_POINTS[-1 - _LOOK_AHEAD]} nodes; loosen the tolerance, lower the variances of the fields, or use a closed form"
+        f"{LEVEL_POINTS[-1 - _LOOK_AHEAD]} nodes; loosen the tolerance, "
+        "lower the variances of the fields, or use a closed form"
     )
 
 
 def _estimate(level: int, ladder: list[MomentTables]) -> MomentError:
-    pair = max(_difference([tables.pair[which] for tables in ladder]) for which in range(3))
-    four = _difference([tables.four_point for tables in ladder])
-    scale = float(np.max(np.abs(ladder[-1].four_point)))
-    four += ladder[0].tail / scale if scale > 0.0 else ladder[0].tail
+    best = ladder[-1]
+    values, slopes, largest = _size(best.pair[0]), _size(best.pair[1:]), _size(best.four_point)
+    pair = max(
+        _difference([tables.pair[0] for tables in ladder], values),
+        _difference([tables.pair[1:] for tables in ladder], slopes),
+    )
+    four = _difference([tables.four_point for tables in ladder], largest) + ladder[0].tail / largest
     # Above this no digit is settled, and the geometric convergence that the estimate rests on has not begun.
     pair = pair if pair <= _UNSETTLED else np.inf
     four = four if four <= _UNSETTLED else np.inf
     return MomentError(level, max(pair, four), pair, four)
 
 
-def _difference(tables: list[NDArray[np.float64]]) -> float:
-    """Error of the first of three tables, relative to the largest entry (absolute for a table of zeros)."""
+def _size(table: NDArray[np.float64]) -> float:
+    """Largest entry; 1 for a table of zeros."""
+    return float(np.max(np.abs(table))) or 1.0
+
+
+def _difference(tables: list[NDArray[np.float64]], scale: float) -> float:
+    """Error of the first of three tables, relative to ``scale``."""
     judged, between, best = tables
-    scale = float(np.max(np.abs(best)))
     error = 2.0 * max(np.max(np.abs(judged - best)), np.max(np.abs(judged - between))) + np.max(np.abs(between - best))
-    return float(error) / (scale if scale > 0.0 else 1.0) + _ROUNDING
+    return float(error) / scale + _ROUNDING
 
 
 def _checked(covariance: ArrayLike, students: int, teachers: int) -> NDArray[np.float64]:
@@ -200,11 +207,15 @@ def _checked(covariance: ArrayLike, students: int, teachers: int) -> NDArray[np.
     matrix = np.array(covariance, dtype=np.float64)
     fields = students + teachers
     if matrix.shape != (fields, fields):
-        raise argument_error("covariance", matrix.shape, "is the wrong shape", f"give one row a field: ({fields}, {fields})")
+        raise argument_error(
+            "covariance", matrix.shape, "is the wrong shape", f"give one row a field: ({fields}, {fields})"
+        )
     if not np.all(np.isfinite(matrix)):
         raise argument_error("covariance", covariance, "is not finite", "check the overlaps that it is made of")
     if np.any(np.diag(matrix) < 0.0):
-        raise argument_error("covariance", covariance, "has a negative variance", "check the overlaps that it is made of")
+        raise argument_error(
+            "covariance", covariance, "has a negative variance", "check the overlaps that it is made of"
+        )
     if np.max(np.abs(matrix - matrix.T)) > 1e-12 * np.max(np.abs(matrix)):
         raise argument_error("covariance", covariance, "is not symmetric", "give C = [[Q, R], [R^T, T]]")
     return np.ascontiguousarray(matrix).ravel()

@@ -1,7 +1,7 @@
 """Hermite coefficients c_n(m) = E[g(m + s e) He_n(e)] of one field at many conditional means m.
 
-The trapezoidal rule keeps its accuracy when its grid is shifted, so g is evaluated on one uniform grid of step h s, shared by
-all means. On that grid a row of coefficients costs only multiplications; between rows
+The trapezoidal rule keeps its accuracy when its grid is shifted, so g is evaluated on one uniform grid of step h s,
+shared by all means. On that grid a row of coefficients costs only multiplications; between rows
 
     c_n(m + x s) = sum_k x^k/k! c_(n+k)(m),    |x| <= h/2,
 
@@ -17,8 +17,8 @@ from numba import njit
 from .options import (
     AT_SMALL_NODES,
     AT_SMALL_WEIGHTS,
-    LARGEST,
     INTERNAL,
+    LARGEST,
 )
 
 __all__ = ["evaluate_grid", "extend_table", "fill_shifted", "fill_small", "nearest", "shifted_mean", "small_count"]
@@ -34,7 +34,7 @@ def small_count(ratio: float, limits: int, sizes: Any, data: Any) -> int:
         return 1
     for count in range(sizes[LARGEST]):
         if ratio <= data[sizes[limits] + count]:
-            return count + 1  # type: ignore[no-any-return]
+            return count + 1
     return 0
 
 
@@ -56,7 +56,7 @@ def extend_table(
         base = row * np.uint64(stride)
         for m in range(np.uint64(begin), np.uint64(end)):
             table[base + m] = values[row] * hermite[m]
-        # Four nodes at a time: a row of the table is read and written a quarter as often. The number of nodes is 4 i + 1.
+        # Four nodes at a time: a row of the table is read and written a quarter as often. Nodes number 4 i + 1.
         for j in range(np.uint64(1), np.uint64(points), np.uint64(4)):
             v0 = values[row + j]
             v1 = values[row + j + np.uint64(1)]
@@ -92,7 +92,8 @@ def fill_shifted(
 ) -> None:
     """out[place + n stride + i] = c_n(mean_i)/sqrt(n!), n < terms, from the table whose row for mean zero is ``first``.
 
-    ``inverse`` holds 1/(k + 1), ``work`` is scratch, both of length ``taylor``. ``terms`` is rounded up to a multiple of four.
+    ``inverse`` holds 1/(k + 1), ``work`` is scratch, both of length ``taylor``. ``terms`` is rounded up to a multiple
+    of four.
     """
     # Unsigned indices: signed ones may be negative, and the test for that keeps the loops from being unrolled well.
     one, two, three = np.uint64(1), np.uint64(2), np.uint64(3)
@@ -189,4 +190,4 @@ def fill_small(
 @njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def nearest(mean: float, step: float) -> int:
     """Index of the grid point next to a mean."""
-    return int(math.floor(mean / step + 0.5))
+    return math.floor(mean / step + 0.5)

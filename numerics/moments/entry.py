@@ -1,16 +1,17 @@
 """Calling the moment routines from generated kernels without compiling them into each.
 
-A kernel that calls :func:`pair_moments` by name gets its whole code linked in and optimised again: seconds for each kernel. Here the
-compiled routines are registered once in a process under fixed symbols, and a kernel only refers to the symbol, as Numba's code does to
-its own helpers. Such a kernel is cached like any other. A generated module reads::
+A kernel that calls :func:`pair_moments` by name gets its whole code linked in and optimised again: seconds for each
+kernel. Here the compiled routines are registered once in a process under fixed symbols, and a kernel only refers to the
+symbol, as Numba's code does to its own helpers. Such a kernel is cached like any other. A generated module reads::
 
     from hermiton.numerics.moments import entry
 
     entry.install()  # before anything below is compiled or loaded
+    pair_routine = entry.pair_routine
     ...
-    entry.pair_routine()(covariance, students, teachers, sizes, data, out, scratch, evaluate)
+    pair_routine()(covariance, students, teachers, sizes, data, out, scratch, evaluate)
 
-(bind ``entry.pair_routine`` and ``entry.four_point_routine`` to globals of the module first).
+with ``entry.pair_routine`` and ``entry.four_point_routine`` bound to globals of the module.
 """
 
 from collections.abc import Callable
@@ -52,10 +53,15 @@ def fingerprint() -> str:
 @lru_cache(maxsize=1)
 def install() -> None:
     """Compile the routines, or load them from Numba's cache, and register their symbols in this process."""
-    for name, function, kind in (("pair", pair_moments, PAIR_TYPE), ("four_point", four_point_moments, FOUR_POINT_TYPE)):
+    for name, function, kind in (
+        ("pair", pair_moments, PAIR_TYPE),
+        ("four_point", four_point_moments, FOUR_POINT_TYPE),
+    ):
         function.compile(kind.signature)
         compiled = function.get_compile_result(kind.signature)
-        llvmlite.binding.add_symbol(_symbol(name), compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+        llvmlite.binding.add_symbol(
+            _symbol(name), compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+        )
 
 
 def _symbol(name: str) -> str:
@@ -77,7 +83,7 @@ def _routine(name: str, kind: Any) -> Callable[[], Any]:
 
         return kind(), codegen
 
-    return routine  # type: ignore[no-any-return]
+    return routine  # type: ignore[return-value]
 
 
 #: ``pair_routine()`` in compiled code: the registered pair_moments.

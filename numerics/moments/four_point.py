@@ -1,12 +1,13 @@
 """Four-point moments E[f'(z_k) f'(z_l) g(z_a) g(z_b)] of jointly Gaussian fields.
 
-For each pair (k, l) the outer rule runs over the law of (z_k, z_l), two-dimensional at most. Given the two, any other fields a, b
-are Gaussian with a conditional correlation r, and Mehler's formula
+For each pair (k, l) the outer rule runs over the law of (z_k, z_l), two-dimensional at most. Given the two, any other
+fields a, b are Gaussian with a conditional correlation r, and Mehler's formula
 
     E[g(z_a) g(z_b) | z_k, z_l] = sum_n c_n(m_a) c_n(m_b) r^n/n!
 
 splits their product. The number of terms is the least for which |r|^p tau_a tau_b is below the tolerance, tau_a^2 =
-E g_a^2 - sum_(n<p) c_n^2/n!; if there is none, the pair is integrated directly. The cost grows like K^2 F^2, never like n^F.
+E g_a^2 - sum_(n<p) c_n^2/n!; if there is none, the pair is integrated directly. The cost grows like K^2 F^2, never like
+n^F.
 """
 
 import math
@@ -40,8 +41,8 @@ from .options import (
     AT_SMALL_WEIGHTS,
     AT_WEIGHTS,
     COLUMNS,
-    LARGEST,
     INTERNAL,
+    LARGEST,
     OPTIONS,
     POINTS,
     REACH,
@@ -58,6 +59,8 @@ __all__ = ["four_point_moments", "four_point_scratch"]
 _CHUNK = 128
 # Distance of two coefficients of a node; not a power of two, or all of them fall into one set of the first-level cache.
 _STRIDE = _CHUNK + 8
+# Rounding of a difference from E g^2, relative to it.
+_NOISE = 64.0 * float(np.finfo(np.float64).eps)
 # Relative difference at which g(x) and g(-x) count as the same size.
 _SAME = 1e-15
 
@@ -121,7 +124,7 @@ def four_point_moments(
     out
         Flat (K, K, F, F): E[g'(z_k) g'(z_l) g(z_a) g(z_b)], symmetric in k, l and in a, b.
     scratch
-        At least ``four_point_scratch(F, sizes)`` numbers.
+        At least ``four_point_scratch(F, sizes)`` numbers; with fewer, all of ``out`` is NaN.
     evaluate
         The functions, of type ``EVALUATE_TYPE``.
 
@@ -133,6 +136,9 @@ def four_point_moments(
     fields = students + teachers
     square = fields * fields
     offsets = _layout(fields, sizes)
+    if scratch.size < offsets[offsets.size - 2]:
+        out[:] = np.nan
+        return np.nan
     factor(covariance, fields, scratch[offsets[0] : offsets[1]])
     small = np.empty(fields, np.int64)
     reach = np.empty(fields, np.int64)
@@ -146,7 +152,21 @@ def four_point_moments(
         for l in range(k, students):
             at = (k * students + l) * square
             tail = _block(
-                fields, students, k, l, sizes, data, out[at : at + square], scratch, offsets, small, reach, built, terms, symmetric, evaluate
+                fields,
+                students,
+                k,
+                l,
+                sizes,
+                data,
+                out[at : at + square],
+                scratch,
+                offsets,
+                small,
+                reach,
+                built,
+                terms,
+                symmetric,
+                evaluate,
             )
             worst = max(worst, tail)
             for a in range(fields):
@@ -244,7 +264,15 @@ def _block(
     width = data[sizes[AT_SCALARS] + WIDTH]
 
     condition(
-        scratch[offsets[0] : offsets[1]], fields, k, l, first, second, deviation, correlation, scratch[offsets[1] : offsets[2]]
+        scratch[offsets[0] : offsets[1]],
+        fields,
+        k,
+        l,
+        first,
+        second,
+        deviation,
+        correlation,
+        scratch[offsets[1] : offsets[2]],
     )
     start_columns = min(columns, 8 * ((taylor + 23) // 8))
     for a in range(fields):
@@ -252,7 +280,7 @@ def _block(
         total = math.sqrt(spread**2 + deviation[a] ** 2)
         small[a] = small_count(deviation[a] / total if deviation[a] > 0.0 else 0.0, AT_LIMITS, sizes, data)
         if small[a] == 0:
-            reach[a] = min(sizes[REACH], int(math.ceil(width * spread / (step * deviation[a]))) + 1)
+            reach[a] = min(sizes[REACH], math.ceil(width * spread / (step * deviation[a])) + 1)
             half = reach[a] + points // 2
             evaluate_grid(0 if a < students else 1, step * deviation[a], half, x, out0, out1, out2, evaluate)
             for i in range(2 * half + 1):
@@ -260,12 +288,52 @@ def _block(
                 squared[i] = out0[i] ** 2
             rows = 2 * reach[a] + 1
             extend_table(
-                squared, rows, points, hermite, columns, 0, square_columns, squares[a * rows_most * square_columns :], square_columns
+                squared,
+                rows,
+                points,
+                hermite,
+                columns,
+                0,
+                square_columns,
+                squares[a * rows_most * square_columns :],
+                square_columns,
             )
             built[a] = 0
-            _grow(a, start_columns, spread, deviation[a], step, sizes, hermite, roots, values, tables, squares, remainders, reach, built)
-    bound = _choose_terms(fields, sizes, data, first, second, deviation, correlation, hermite, roots, values, tables, squares,
-                          remainders, small, reach, built, terms)
+            _grow(
+                a,
+                start_columns,
+                spread,
+                deviation[a],
+                step,
+                sizes,
+                hermite,
+                roots,
+                values,
+                tables,
+                squares,
+                remainders,
+                reach,
+                built,
+            )
+    bound = _choose_terms(
+        fields,
+        sizes,
+        data,
+        first,
+        second,
+        deviation,
+        correlation,
+        hermite,
+        roots,
+        values,
+        tables,
+        squares,
+        remainders,
+        small,
+        reach,
+        built,
+        terms,
+    )
 
     outer = points
     nodes1 = data[sizes[AT_NODES] : sizes[AT_NODES] + points]
@@ -312,13 +380,45 @@ def _block(
             for i in range(count):
                 mean[i] = first[a] * nodes1[begin + i] + second[a] * nodes2[begin + i]
             if small[a] > 0:
-                fill_small(0 if a < students else 1, mean, count, deviation[a], small[a], sizes, data, roots, x, out0, out1, out2,
-                           coefficients, a * stride, _STRIDE, means_of_squares, a * _CHUNK, evaluate)
+                fill_small(
+                    0 if a < students else 1,
+                    mean,
+                    count,
+                    deviation[a],
+                    small[a],
+                    sizes,
+                    data,
+                    roots,
+                    x,
+                    out0,
+                    out1,
+                    out2,
+                    coefficients,
+                    a * stride,
+                    _STRIDE,
+                    means_of_squares,
+                    a * _CHUNK,
+                    evaluate,
+                )
                 continue
             grid_step = step * deviation[a]
-            fill_shifted(tables, a * rows_most + reach[a], columns, mean, count, grid_step, deviation[a], taylor,
-                         terms[a * fields + a], roots,
-                         inverse, shift, coefficients, a * stride, _STRIDE)
+            fill_shifted(
+                tables,
+                a * rows_most + reach[a],
+                columns,
+                mean,
+                count,
+                grid_step,
+                deviation[a],
+                taylor,
+                terms[a * fields + a],
+                roots,
+                inverse,
+                shift,
+                coefficients,
+                a * stride,
+                _STRIDE,
+            )
             for i in range(count):
                 row = nearest(mean[i], grid_step)
                 means_of_squares[a * _CHUNK + i] = shifted_mean(
@@ -333,14 +433,37 @@ def _block(
         for b in range(a + 1, fields):
             if terms[a * fields + b] == 0:
                 out[a * fields + b] = _direct(
-                    a, b, fields, students, k, l, sizes, data, scratch, offsets, nodes1, nodes2, weights, outer, symmetric, evaluate
+                    a,
+                    b,
+                    fields,
+                    students,
+                    k,
+                    l,
+                    sizes,
+                    data,
+                    scratch,
+                    offsets,
+                    nodes1,
+                    nodes2,
+                    weights,
+                    outer,
+                    symmetric,
+                    evaluate,
                 )
-    return bound * largest
+    return bound * largest  # type: ignore[no-any-return]
 
 
 @njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _accumulate(
-    fields: int, count: int, terms: Any, correlation: Any, weight: Any, coefficients: Any, stride: int, squares: Any, out: Any
+    fields: int,
+    count: int,
+    terms: Any,
+    correlation: Any,
+    weight: Any,
+    coefficients: Any,
+    stride: int,
+    squares: Any,
+    out: Any,
 ) -> None:
     """Add the Mehler sums of one chunk of outer nodes."""
     size = np.uint64(count)
@@ -381,7 +504,10 @@ def _grow(
     reach: Any,
     built: Any,
 ) -> None:
-    """Extend field a's table to ``end`` columns; remainders[a, p] = mean over m of E[g^2|m] - sum_(n<p) c_n^2/n!."""
+    """Extend field a's table to ``end`` columns, and its squared remainders.
+
+    remainders[a, p] is the mean over m of E[g^2|m] - sum_(n<p) c_n^2/n!, the sum over n >= p of c_n^2/n!.
+    """
     points, columns = sizes[POINTS], sizes[COLUMNS]
     rows_most = 2 * sizes[REACH] + 1
     square_columns = 8 * ((sizes[TAYLOR] + 7) // 8)
@@ -407,8 +533,21 @@ def _grow(
             remainders[at + p + 1] += share * (table[row * columns + p] * roots[p]) ** 2
     for p in range(end + 1):
         remainders[at + p] /= mass
+    # Summed from the far end: a difference from E g^2 stops at rounding, and where it comes out negative it would end
+    # the series too early, since the other field's remainder multiplies the square root of this one. What lies beyond
+    # the last column is that difference if it stands out from rounding, else no more than the last columns themselves.
+    left = remainders[at]
     for p in range(end):
-        remainders[at + p + 1] = remainders[at + p] - remainders[at + p + 1]
+        left -= remainders[at + p + 1]
+    beyond = 0.0
+    for p in range(end - 4, end):
+        beyond += remainders[at + p + 1]
+    if left > _NOISE * remainders[at]:
+        beyond = left
+    for p in range(end, 0, -1):
+        square = remainders[at + p]
+        remainders[at + p] = beyond
+        beyond += square
 
 
 @njit(**INTERNAL)  # type: ignore[untyped-decorator]
@@ -431,9 +570,10 @@ def _choose_terms(
     built: Any,
     terms: Any,
 ) -> float:
-    """Number of Mehler terms of each pair a < b (0: none is enough), and on the diagonal those that a field has to offer.
+    """Choose the number of Mehler terms of each pair a < b; 0 where none is enough.
 
-    Returns the largest bound on a tail, for outer weights of at most one.
+    On the diagonal of ``terms`` stand those that a field has to offer. Returns the largest bound on a tail, for outer
+    weights of at most one.
     """
     tolerance = data[sizes[AT_SCALARS] + TOLERANCE]
     step = data[sizes[AT_SCALARS] + STEP]
@@ -451,13 +591,29 @@ def _choose_terms(
                     count = 1
             else:
                 goal = tolerance * math.sqrt(remainders[a * (columns + 1)] * remainders[b * (columns + 1)])
-                count, tail = _terms_of_pair(a, b, correlation[place], goal, min(built[a], built[b]) - taylor, columns, remainders)
+                count, tail = _terms_of_pair(
+                    a, b, correlation[place], goal, min(built[a], built[b]) - taylor, columns, remainders
+                )
                 if count == 0:
                     for c in (a, b):
                         if built[c] < columns:
                             spread = math.sqrt(first[c] ** 2 + second[c] ** 2)
-                            _grow(c, columns, spread, deviation[c], step, sizes, hermite, roots, values, tables, squares,
-                                  remainders, reach, built)
+                            _grow(
+                                c,
+                                columns,
+                                spread,
+                                deviation[c],
+                                step,
+                                sizes,
+                                hermite,
+                                roots,
+                                values,
+                                tables,
+                                squares,
+                                remainders,
+                                reach,
+                                built,
+                            )
                     count, tail = _terms_of_pair(a, b, correlation[place], goal, series, columns, remainders)
                 bound = max(bound, tail)
             terms[place] = count
@@ -467,7 +623,22 @@ def _choose_terms(
         wanted = min(columns, 8 * ((terms[a * fields + a] + 3 + taylor + 7) // 8))
         if small[a] == 0 and built[a] < wanted:
             spread = math.sqrt(first[a] ** 2 + second[a] ** 2)
-            _grow(a, wanted, spread, deviation[a], step, sizes, hermite, roots, values, tables, squares, remainders, reach, built)
+            _grow(
+                a,
+                wanted,
+                spread,
+                deviation[a],
+                step,
+                sizes,
+                hermite,
+                roots,
+                values,
+                tables,
+                squares,
+                remainders,
+                reach,
+                built,
+            )
     return bound
 
 
@@ -478,9 +649,7 @@ def _terms_of_pair(
     """Least p with |r|^p tau_a tau_b <= goal, and that tail; 0 if there is none up to ``most``."""
     power = abs(correlation)
     for p in range(1, most + 1):
-        left = max(0.0, remainders[a * (columns + 1) + p])
-        right = max(0.0, remainders[b * (columns + 1) + p])
-        tail = power * math.sqrt(left * right)
+        tail = power * math.sqrt(remainders[a * (columns + 1) + p] * remainders[b * (columns + 1) + p])
         if tail <= goal:
             return p, tail
         power *= abs(correlation)
@@ -535,7 +704,7 @@ def _direct(
     grid_step = data[sizes[AT_SCALARS] + STEP] * last
     reach = 0
     if count == 0:
-        reach = int(math.ceil(data[sizes[AT_SCALARS] + WIDTH] * (spread + abs(r) * deviation[b]) / grid_step)) + 1
+        reach = math.ceil(data[sizes[AT_SCALARS] + WIDTH] * (spread + abs(r) * deviation[b]) / grid_step) + 1
         evaluate_grid(set_b, grid_step, reach + points // 2, x, out0, out1, out2, evaluate)
         extend_table(out0, 2 * reach + 1, points, hermite, columns, 0, 8 * ((taylor + 7) // 8), table, columns)
     total = 0.0
@@ -563,7 +732,9 @@ def _direct(
                 for j in range(points):
                     y = mean_b + r * deviation[b] * nodes[j]
                     row = nearest(y, grid_step)
-                    sub_total += inner[j] * shifted_mean(table, (row + reach) * columns, (y - row * grid_step) / last, taylor, inverse)
+                    sub_total += inner[j] * shifted_mean(
+                        table, (row + reach) * columns, (y - row * grid_step) / last, taylor, inverse
+                    )
                 total += weight[i] * sub_total
             else:
                 for q in range(count):

@@ -1,8 +1,8 @@
 """Conditioning jointly Gaussian fields on one or two of them, safe for every singular covariance.
 
-Fields are rows of a factor G with C = G G^T. Projecting rows keeps the joint law to rounding whatever the condition number:
-a direction that rounding has turned is still a unit vector, and what it misses stays in the remainders. The textbook Schur
-complement loses the correlation of two fields that are determined by an almost singular pair.
+Fields are rows of a factor G with C = G G^T. Projecting rows keeps the joint law to rounding whatever the condition
+number: a direction that rounding has turned is still a unit vector, and what it misses stays in the remainders. The
+textbook Schur complement loses the correlation of two fields that are determined by an almost singular pair.
 """
 
 import math
@@ -22,8 +22,8 @@ _EPS = float(np.finfo(np.float64).eps)
 def factor(covariance: Any, fields: int, rows: Any) -> None:
     """Fill ``rows`` (flat, fields x fields) with G, C = G G^T, by Cholesky's method with the largest pivot first.
 
-    Where rounding or an integrator's error has left a covariance that is not positive semi-definite, the variance of the
-    smaller field is raised to what its covariances ask for: a change of second order in the error.
+    Where rounding or an integrator's error has left a covariance that is not positive semi-definite, the variance of
+    the smaller field is raised to what its covariances ask for: a change of second order in the error.
     """
     for i in range(fields * fields):
         rows[i] = 0.0
@@ -59,8 +59,8 @@ def condition(
     """Write every field as z_a = first_a e1 + second_a e2 + deviation_a xi_a given z_k and z_l.
 
     e1 and e2 are independent standard normal, e1 spans z_k and (e1, e2) span (z_k, z_l); the xi_a are standard normal,
-    independent of both, with the given ``correlation`` (flat, fields x fields). For k = l, or where z_l is a multiple of z_k,
-    ``second`` is zero. ``rest`` is scratch of fields * fields.
+    independent of both, with the given ``correlation`` (flat, fields x fields). For k = l, or where z_l is a multiple
+    of z_k, ``second`` is zero. ``rest`` is scratch of fields * fields.
     """
     small = 4.0 * fields * _EPS
     for i in range(fields * fields):
@@ -98,7 +98,10 @@ def condition(
 
 @njit(**INTERNAL)  # type: ignore[untyped-decorator]
 def _project(rest: Any, fields: int, pivot: int, least: float, coordinate: Any) -> None:
-    """Split every row into its part along row ``pivot`` and the remainder; none if that row is not longer than ``least``."""
+    """Split every row into its part along row ``pivot`` and the remainder.
+
+    Nothing is split off if that row is not longer than ``least``.
+    """
     length = 0.0
     for c in range(fields):
         length += rest[pivot * fields + c] ** 2

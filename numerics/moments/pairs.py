@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 from .conditional import evaluate_grid, nearest, small_count
@@ -14,8 +15,8 @@ from .options import (
     AT_SMALL_NODES,
     AT_SMALL_WEIGHTS,
     AT_WEIGHTS,
-    LARGEST,
     INTERNAL,
+    LARGEST,
     OPTIONS,
     POINTS,
     REACH,
@@ -53,14 +54,17 @@ def pair_moments(
     sizes, data
         A packed :class:`~hermiton.numerics.quadrature.GaussianRule`.
     out
-        Flat (3, F, F): E[g(z_i) g(z_j)] for all i, j; E[g'(z_i) g'(z_j)] for i < K, all j; E[g''(z_i) g(z_j)] for i < K, all j.
-        Rows i >= K of the last two are set to zero.
+        Flat (3, F, F): E[g(z_i) g(z_j)] for all i, j; E[g'(z_i) g'(z_j)] for i < K, all j; E[g''(z_i) g(z_j)] for i <
+        K, all j. Rows i >= K of the last two are set to zero.
     scratch
-        At least ``pair_scratch(F, sizes)`` numbers.
+        At least ``pair_scratch(F, sizes)`` numbers; with fewer, all of ``out`` is NaN.
     evaluate
         The functions, of type ``EVALUATE_TYPE``.
     """
     fields = students + teachers
+    if scratch.size < pair_scratch(fields, sizes):
+        out[:] = np.nan
+        return
     points = sizes[POINTS]
     square = fields * fields
     rows = scratch[:square]
@@ -111,7 +115,19 @@ def pair_moments(
             out[2 * square + i * fields + i] = s2
         for j in range(i + 1, fields):
             _other_means(
-                0 if j < students else 1, first[j], deviation[j], nodes, sizes, data, bell, x, out0, out1, out2, other, evaluate
+                0 if j < students else 1,
+                first[j],
+                deviation[j],
+                nodes,
+                sizes,
+                data,
+                bell,
+                x,
+                out0,
+                out1,
+                out2,
+                other,
+                evaluate,
             )
             s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
             for n in range(points):
@@ -168,7 +184,7 @@ def _other_means(
     width = data[sizes[AT_SCALARS] + STEP]
     step = width * deviation
     half = points // 2
-    reach = int(math.ceil(abs(slope) * nodes[points - 1] / step)) + 1
+    reach = math.ceil(abs(slope) * nodes[points - 1] / step) + 1
     evaluate_grid(which, step, reach + half, x, out0, out1, out2, evaluate)
     for n in range(points):
         mean = slope * nodes[n]

@@ -29,8 +29,9 @@ EVALUATE_TYPE = types.FunctionType(EVALUATE_SIGNATURE)
 def compiled_pointer(evaluate: Any) -> Callable[[], Any]:
     """Make ``pointer()``, to be called inside compiled code for the pointer of a compiled evaluator.
 
-    Passing the evaluator's name itself would be shorter, but Numba then embeds the address of a Python object and refuses to
-    cache the caller ("uses dynamic globals"). This links the evaluator's code instead, and the caller is cached whole.
+    Passing the evaluator's name itself would be shorter, but Numba then embeds the address of a Python object and
+    refuses to cache the caller ("uses dynamic globals"). This links the evaluator's code instead, and the caller is
+    cached whole.
 
     Parameters
     ----------
@@ -61,10 +62,10 @@ def compiled_pointer(evaluate: Any) -> Callable[[], Any]:
 
         return EVALUATE_TYPE(), codegen
 
-    return pointer  # type: ignore[no-any-return]
+    return pointer  # type: ignore[return-value]
 
 
-class _Pointer(types.WrapperAddressProtocol):  # type: ignore[misc]
+class _Pointer(types.WrapperAddressProtocol):
     """The address of a compiled evaluator, and the evaluator, kept alive."""
 
     def __init__(self, evaluate: Any) -> None:

@@ -68,7 +68,9 @@ def assert_erf_tables(c: NDArray[np.float64], students: int, level: int, toleran
     for i in range(fields):
         for j in range(fields):
             size = (1 + c[i, i]) * (1 + c[j, j])
-            assert tables.pair[0, i, j] == pytest.approx(2 / math.pi * math.asin(c[i, j] / math.sqrt(size)), abs=tolerance)
+            assert tables.pair[0, i, j] == pytest.approx(
+                2 / math.pi * math.asin(c[i, j] / math.sqrt(size)), abs=tolerance
+            )
             if i < students:
                 slope = 2 / math.pi / math.sqrt(size - c[i, j] ** 2)
                 assert tables.pair[1, i, j] == pytest.approx(slope, abs=tolerance)
@@ -96,7 +98,7 @@ def test_erf_closed_forms(students: int) -> None:
 @pytest.mark.parametrize("gap", [1e-12, 1e-9, 1e-6, 1e-3, 1e-2])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_erf_near_specialisation(gap: float, sign: float) -> None:
-    """Two students, their teachers at correlation +-(1 - gap): conditional correlations and deviations of every size."""
+    """Two students, their teachers at correlation +-(1 - gap): conditional deviations of every size."""
     r = sign * (1.0 - gap)
     c = np.array([[1.0, 0.3, r, 0.3 * r], [0.3, 1.0, 0.3 * r, r], [r, 0.3 * r, 1.0, 0.3], [0.3 * r, r, 0.3, 1.0]])
     assert_erf_tables(c, 2, 6, 1e-13)
@@ -151,7 +153,7 @@ def test_polynomials_are_exact_under_the_gauss_rule() -> None:
     z = root @ grid
     g = [z[a] ** 3 - z[a] + 0.5 if a < 2 else z[a] ** 2 - 2.0 for a in range(4)]
     d = [3.0 * z[a] ** 2 - 1.0 if a < 2 else 2.0 * z[a] for a in range(4)]
-    four = np.array([[[[np.sum(weight * d[k] * d[l] * g[a] * g[b]) for b in range(4)] for a in range(4)] for l in range(2)] for k in range(2)])
+    four = np.einsum("kn,ln,an,bn,n->klab", d[:2], d[:2], g, g, weight)
     pair = np.array([[np.sum(weight * g[a] * g[b]) for b in range(4)] for a in range(4)])
     for quadrature in (gauss_rule(3), gauss_rule(6), rule(8)):
         tables = moment_tables(COVARIANCE, 2, 2, cubic_and_square, quadrature)

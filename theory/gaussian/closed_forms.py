@@ -7,7 +7,6 @@ the covariance symbols ``c11, c12, ...`` as a chain of equations; else None, and
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -60,7 +59,7 @@ def closed_form(orders: tuple[int, ...], activation: Activation, symbol: str) ->
 
 
 def _erf_function(expression: sp.Expr) -> ErfFunction | None:
-    """alpha and beta of alpha*erf(beta*z), or None."""
+    """Alpha and beta of alpha*erf(beta*z), or None."""
     alpha, rest = expression.as_independent(sp.erf, as_Add=False)
     if not isinstance(rest, sp.erf):
         return None
@@ -164,6 +163,7 @@ def _legendre(order: int, precision: int) -> tuple[tuple[mpmath.mpf, mpmath.mpf]
     return tuple(rule)
 
 
+@lru_cache(maxsize=64)  # a step's right-hand side is the next one's left-hand side
 def _expectation(node: GaussianExpectation) -> mpmath.mpf:
     """E of a product of monomials, Gaussians exp(-c z^2) and error functions erf(b z), centred fields."""
     fields = list(node.variables)
@@ -218,7 +218,10 @@ _Law = list[list[mpmath.mpf]]
 
 
 def _number(value: sp.Expr) -> mpmath.mpf:
-    return mpmath.mpf(str(sp.N(value, _DIGITS + 10)))
+    number = sp.N(value, _DIGITS + 10)
+    if not number.is_real:
+        raise DerivationError(f"not a real number: {value} = {number}")
+    return mpmath.mpf(str(number))
 
 
 def _tilt(law: _Law, i: int, rate: mpmath.mpf) -> tuple[mpmath.mpf, _Law]:
@@ -269,19 +272,22 @@ class ByPairings:
     def __call__(self, lhs: sp.Expr, rhs: sp.Expr) -> CheckResult:
         """Compare exactly at two rational covariances."""
         size = self.covariance.shape[0]
-        terms = sp.Poly(lhs.integrand, *lhs.variables).terms()
+        # An expectation drops the fields that its integrand does not use, and a constant is its own expectation.
+        bare = not isinstance(lhs, GaussianExpectation)
+        terms = [((), lhs)] if bare else sp.Poly(lhs.integrand, *lhs.variables).terms()
         for number in (0, 1):
             law = _random_covariance(size, number)
             point = {self.covariance[i, j]: law[i, j] for i in range(size) for j in range(size)}
+            used = sp.zeros(0, 0) if bare else lhs.covariance.xreplace(point)
             known: dict[tuple[int, ...], sp.Rational] = {}
-            total = sp.Add(*(c * _matchings(powers, law, known) for powers, c in terms))
+            total = sp.Add(*(c * _matchings(powers, used, known) for powers, c in terms))
             if sp.expand(total - rhs.xreplace(point)) != 0:
                 raise DerivationError(f"not equal at the covariance {law.tolist()}:\n  lhs = {lhs}\n  rhs = {rhs}")
         return CheckResult("Wick", "derived", "sum over all pairings at 2 random rational covariances")
 
 
 def _matchings(powers: tuple[int, ...], law: sp.Matrix, known: dict[tuple[int, ...], sp.Rational]) -> sp.Rational:
-    """E[prod z_i^powers[i]] as the sum over symmetric matrices of pair counts, an enumeration unlike Wick's recursion."""
+    """E[prod z_i^powers[i]] as a sum over symmetric matrices of pair counts, an enumeration unlike Wick's recursion."""
     if powers not in known:
         total = sp.Integer(0)
         for counts in _pair_counts(powers):
@@ -315,4 +321,3 @@ def _pair_counts(powers: tuple[int, ...]) -> Iterator[dict[tuple[int, int], int]
                 yield {(i, j): count, **tail}
 
     yield from place(0, powers)
-

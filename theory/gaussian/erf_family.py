@@ -1,7 +1,8 @@
 """Closed forms of the Gaussian integrals of g(z) = alpha*erf(beta*z), derived and never typed.
 
 The derivative g' = (2 alpha beta/sqrt(pi)) exp(-beta^2 z^2) is a tilting factor, so every expectation with factors g'
-reduces to one of g at a tilted covariance (by tilting and Stein's lemma); E[g_a g_b] itself follows from Price's theorem.
+reduces to one of g at a tilted covariance (by tilting and Stein's lemma); E[g_a g_b] itself follows from Price's
+theorem.
 """
 
 from collections.abc import Sequence

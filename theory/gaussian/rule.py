@@ -67,9 +67,14 @@ class TrialLaw(NamedTuple):
         found: dict[sp.Expr, PolyElement] = {}
         for term in sp.Add.make_args(sp.expand_mul(expr)):
             nodes = [f for f in sp.Mul.make_args(term) if isinstance(f, GaussianExpectation)]
+            symbols = [f for f in sp.Mul.make_args(term) if f in self.test_function.free_symbols]
+            if not nodes and len(symbols) == 1:  # the expectation of a constant is the constant
+                value = ring.from_expr((term / symbols[0]).xreplace(names))
+                found[symbols[0]] = found.get(symbols[0], ring.zero) + value
+                continue
             if len(nodes) != 1:
                 raise DerivationError(
-                    f"the term {term} is not a weight times one expectation: a rule must return such sums"
+                    f"the term {term} is not a weight times one expectation: a rule must return sums of such terms"
                 )
             node = nodes[0]
             kept = [self.fields.index(f) for f in node.variables]
