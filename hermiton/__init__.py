@@ -10,7 +10,6 @@ if TYPE_CHECKING:  # the same table for mypy, pyright and editors; tests/packagi
     from hermiton.numerics.derive import derive
     from hermiton.numerics.overlaps import Overlaps
     from hermiton.numerics.solve import solve
-    from hermiton.numerics.sweep import sweep
     from hermiton.theory.activation import Activation
     from hermiton.theory.errors import (
         AccuracyError,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:  # the same table for mypy, pyright and editors; tests/packagi
     from hermiton.theory.online_sgd import Isotropic, OnlineSGD
     from hermiton.verification.report import Report
     from hermiton.verification.simulate import simulate
+    from hermiton.verification.sweep import sweep
     from hermiton.verification.verify import verify
 
     __version__: str
@@ -65,7 +65,7 @@ _HOME = {
     "gaussian_expectation": ("hermiton.theory.gaussian.expectation", "gaussian_expectation"),
     "simulate": ("hermiton.verification.simulate", "simulate"),
     "solve": ("hermiton.numerics.solve", "solve"),
-    "sweep": ("hermiton.numerics.sweep", "sweep"),
+    "sweep": ("hermiton.verification.sweep", "sweep"),
     "verify": ("hermiton.verification.verify", "verify"),
     "z": ("hermiton.theory.notation", "z"),
 }

@@ -96,17 +96,24 @@ class BoundSystem:
         system = self.compiled.system
         if not system.observables:
             return {}
+        out = np.zeros((self.compiled.length("output", self.sizes, function=1), len(states)))
         arguments = self.arguments(rule)
-        work = np.zeros(arguments["work_size"])
-        out = np.zeros((len(states), self.compiled.length("output", self.sizes, function=1)))
-        for n, state in enumerate(states):
-            self.compiled.observables(0.0, state, arguments["parameters"], arguments["sizes"], work, out[n])
+        if rule is None:
+            pointwise = compile_system(system, "numpy")
+            points = [np.repeat(a[:, None], len(states), axis=1) for a in (self.parameters, np.zeros(arguments["work_size"]))]
+            pointwise.observables(0.0, states.T, points[0], arguments["sizes"], points[1], out)
+        else:
+            work = np.zeros(arguments["work_size"])
+            row = np.zeros(len(out))
+            for n, state in enumerate(states):
+                self.compiled.observables(0.0, state, arguments["parameters"], arguments["sizes"], work, row)
+                out[:, n] = row
         values = {}
         offset = 0
         for observable in system.observables:
             shape = self.compiled.shape(observable.target, self.sizes)
             count = int(np.prod(shape, dtype=int))
-            values[observable.target.binding] = out[:, offset : offset + count].reshape(len(states), *shape)
+            values[observable.target.binding] = out[offset : offset + count].T.reshape(len(states), *shape)
             offset += count
         return values
 

@@ -45,6 +45,8 @@ def argument_error(name: str, value: object, problem: str, cure: str) -> Assumpt
     'hidden=0 is not positive: give the student at least one hidden unit'
     """
     text = repr(value)
+    if "\n" in text:  # a message is one line
+        text = " ".join(text.split())
     if len(text) > 200:
         text = text[:197] + "..."
     return AssumptionError(f"{name}={text} {problem}: {cure}")

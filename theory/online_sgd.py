@@ -17,7 +17,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
+from numbers import Integral, Real
 
 import sympy as sp
 
@@ -88,8 +88,9 @@ class OnlineSGD:
         object.__setattr__(self, "teacher", Activation(self.teacher))
         for name in ("hidden", "teacher_hidden"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise argument_error(name, value, "is not a positive integer", "give the network at least one unit")
+            object.__setattr__(self, name, int(value))
         for name in ("learning_rate", "second_layer_rate", "noise"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Real | sp.Rational) or not math.isfinite(value):
@@ -540,7 +541,14 @@ def derive_online_sgd(setting: OnlineSGD) -> Derivation:
                 "of kinked activations are not derived yet: use a smooth activation, for example 'softplus(8*z)/8' in "
                 "place of 'relu' (hermiton.simulate runs the network with any activation)"
             )
-    train = setting.second_layer_rate > 0
+    statements, system = _specialised(student, teacher, setting.second_layer_rate > 0)
+    title = f"Order-parameter equations of online SGD: student {student.name}, teacher {teacher.name}"
+    return Derivation(title, setting, statements, (system,), SOURCES)
+
+
+@functools.lru_cache(maxsize=32)
+def _specialised(student: Activation, teacher: Activation, train: bool) -> tuple[tuple[Statement, ...], OdeSystem]:
+    """The statements and the system of a pair of activations; they don't depend on widths and rates."""
     statements = list(_general(train))
     moments = []
     for name, moment in _MOMENTS.items():
@@ -557,5 +565,4 @@ def derive_online_sgd(setting: OnlineSGD) -> Derivation:
             statements.append(Statement(f"moment_{name}", f"{name} by quadrature", (step,), source="hermiton"))
     system = order_parameter_system(train, moments)
     system = replace(system, activations={"student": student.expression, "teacher": teacher.expression})
-    title = f"Order-parameter equations of online SGD: student {student.name}, teacher {teacher.name}"
-    return Derivation(title, setting, tuple(statements), (system,), SOURCES)
+    return tuple(statements), system

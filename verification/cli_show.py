@@ -12,6 +12,7 @@ from .report import number_text, spread_text
 
 if TYPE_CHECKING:
     import xarray as xr
+    from rich.console import Console
     from rich.table import Table
 
     from ..numerics.solution import Solution
@@ -28,8 +29,8 @@ __all__ = [
     "solution_table",
 ]
 
-_MOST_COLUMNS = 8
 _FILE_WIDTH = 140
+_TIME_WIDTH, _NUMBER_WIDTH, _SPREAD_WIDTH = 11, 14, 20  # of columns, rules included
 
 
 def show_derivation(derivation: Derivation, with_statements: bool) -> None:
@@ -111,14 +112,17 @@ def sample_json(sample: Sample) -> str:
 
 def solution_table(solution: Solution) -> None:
     """Print a solution: one row a time."""
-    _print(_table(solution.data, solution.errors, "value \u00b1 estimated error"))
+    largest = max(float(variable.max()) for variable in solution.errors.data_vars.values())
+    console = _console()
+    console.print(_table(solution.data, None, f"largest estimated error {number_text(largest, 2)}", console.width))
 
 
 def sample_table(sample: Sample) -> None:
     """Print the mean and standard error of a sample: one row a time."""
     errors = sample.standard_error() if sample.replicas > 1 else None
-    words = "mean \u00b1 standard error" if errors is not None else "values"
-    _print(_table(sample.mean(), errors, f"{words} of {sample.replicas} networks"))
+    words = f"mean \u00b1 standard error of {sample.replicas} networks" if errors is not None else "one network"
+    console = _console()
+    console.print(_table(sample.mean(), errors, words, console.width))
 
 
 def cache_lines(store: Path | None, as_json: bool) -> str:
@@ -142,38 +146,39 @@ def cache_lines(store: Path | None, as_json: bool) -> str:
     )
 
 
-def _table(values: xr.Dataset, errors: xr.Dataset | None, caption: str) -> Table:
+def _table(values: xr.Dataset, errors: xr.Dataset | None, caption: str, width: int) -> Table:
+    """Build a table of as many entries as a line holds; a symmetric matrix shows its upper triangle."""
     import numpy as np
     from rich.table import Table
 
     table = Table(header_style="bold", show_edge=False, pad_edge=False, caption=caption, caption_justify="left")
-    table.add_column("time", justify="right")
-    columns: list[tuple[str, tuple[int, ...]]] = []
+    table.add_column("time", justify="right", no_wrap=True)
+    entries: list[tuple[str, tuple[int, ...]]] = []
     for name, variable in values.data_vars.items():
-        columns += [(str(name), index) for index in np.ndindex(*variable.transpose("time", ...).shape[1:])]
-    hidden = len(columns) - _MOST_COLUMNS
-    for name, index in columns[:_MOST_COLUMNS]:
-        title = "error" if name == "generalization_error" else name
-        table.add_column(f"{title}[{','.join(map(str, index))}]" if index else title, justify="right", no_wrap=True)
-    if hidden > 0:
-        table.caption = f"{caption}; {hidden} more entries: --out FILE.nc or --json"
+        places = np.ndindex(*variable.transpose("time", ...).shape[1:])
+        entries += [(str(name), place) for place in places if name != "Q" or place[0] <= place[1]]
+    shown = entries[: max(1, (width - _TIME_WIDTH) // (_SPREAD_WIDTH if errors is not None else _NUMBER_WIDTH))]
+    for name, place in shown:
+        title = "test error" if name == "generalization_error" else name
+        table.add_column(f"{title}[{','.join(map(str, place))}]" if place else title, justify="right", no_wrap=True)
+    if len(entries) > len(shown):
+        table.caption = f"{caption}; {len(entries) - len(shown)} more entries: --out FILE.nc or --json"
     for number, moment in enumerate(values["time"].values):
         cells = []
-        for name, index in columns[:_MOST_COLUMNS]:
-            value = float(values[name].transpose("time", ...).values[(number, *index)])
-            if errors is None:
-                cells.append(number_text(value, 6))
-            else:
-                cells.append(spread_text(value, float(errors[name].transpose("time", ...).values[(number, *index)])))
+        for name, place in shown:
+            at = (number, *place)
+            value = float(values[name].transpose("time", ...).values[at])
+            spread = None if errors is None else float(errors[name].transpose("time", ...).values[at])
+            cells.append(number_text(value, 6) if spread is None else spread_text(value, spread))
         table.add_row(number_text(float(moment), 6), *cells)
     return table
 
 
-def _print(table: Table) -> None:
+def _console() -> Console:
     from rich.console import Console
 
     # Text for files and pipes must not depend on a terminal.
-    Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False).print(table)
+    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, highlight=False)
 
 
 def _arrays(data: xr.Dataset) -> dict[str, Any]:

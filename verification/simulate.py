@@ -189,6 +189,10 @@ def simulate_online_sgd(
 
     grid, size = check_run(setting, start, times, dimension, method, replicas, precision)
     entropy, key = seed_of(rng)
+    if store is not None and not isinstance(store, str | Path | RunStore):
+        raise argument_error("store", store, "is no store", "pass a folder, such as 'runs/', or a RunStore")
+    if executor is not None and not isinstance(executor, Executor):
+        raise argument_error("executor", executor, "is no executor", "pass one of concurrent.futures, or leave it out")
     exact = method == "network" and start.weights is not None
     common: dict[str, Any] = {
         "chapter": "online_sgd",
@@ -238,7 +242,7 @@ def check_run(
     from ..numerics.solve import _times
 
     grid = _times(times)
-    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 1:
+    if isinstance(replicas, bool) or not isinstance(replicas, int | np.integer) or replicas < 1:
         raise argument_error("replicas", replicas, "is not a positive integer", "run at least one network")
     for name, value, known in (
         ("method", method, ("network", "overlaps")),

@@ -24,18 +24,21 @@ from hermiton.theory.systems import Array, OdeSystem
 from .cache import content_hash, load_module
 from .elementary import map_source
 from .lower import lower_observables, lower_rhs
-from .printers import LanePrinter, MpmathPrinter, ProgramPrinter, PythonPrinter, ScalarPrinter, expression_printer
+from .printers import LanePrinter, MpmathPrinter, NumpyPrinter, ProgramPrinter, PythonPrinter, ScalarPrinter, expression_printer
 from .program import Call, Program, VectorMap
 
 __all__ = ["CompiledSystem", "Target", "compile_system", "kernel_source"]
 
-Target = Literal["scalar", "lanes", "python", "mpmath"]
+Target = Literal["scalar", "lanes", "numpy", "python", "mpmath"]
 _PRINTERS: dict[str, type[ProgramPrinter]] = {
     "scalar": ScalarPrinter,
     "lanes": LanePrinter,
+    "numpy": NumpyPrinter,
     "python": PythonPrinter,
     "mpmath": MpmathPrinter,
 }
+
+_INTERPRETED = {"numpy": "import numpy", "python": "import math", "mpmath": "import mpmath as mp"}
 
 # contract, nsz and reassoc let loops vectorise; nnan and ninf would break the step control, which relies on NaN.
 _HEADER = """\
@@ -121,6 +124,15 @@ class _Identity:
         return isinstance(other, _Identity) and other.of is self.of
 
 
+def _integrates(program: Program) -> bool:
+    return any(isinstance(s, Call) for s in program.walk())
+
+
+def _printed_programs(system: OdeSystem, target: str) -> list[Program]:
+    rhs, *observables = _lowered(_Identity(system))
+    return [rhs, *(o for o in observables if target in _INTERPRETED or _integrates(o))]
+
+
 def kernel_source(system: OdeSystem, target: Target = "scalar") -> str:
     """The readable source of a system's kernels, equations as comments.
 
@@ -128,14 +140,15 @@ def kernel_source(system: OdeSystem, target: Target = "scalar") -> str:
     ----------
     system : OdeSystem
         What to compile.
-    target : {"scalar", "lanes", "python", "mpmath"}
-        One trajectory in doubles; many in lockstep; plain Python; any precision.
+    target : {"scalar", "lanes", "numpy", "python", "mpmath"}
+        One trajectory in doubles; many in lockstep; many points at once without compilation; plain Python; any
+        precision.
 
     Returns
     -------
     str
-        A module with a function ``rhs`` and, if the system has observables, ``observables`` (``rhs_lanes`` and
-        ``observables_lanes`` for lanes).
+        A module with a function ``rhs`` (``rhs_lanes`` for lanes) and, if the system has observables, ``observables``.
+        A compiled module leaves closed observables to the NumPy one: at a few times they are not worth a compilation.
 
     Raises
     ------
@@ -144,14 +157,12 @@ def kernel_source(system: OdeSystem, target: Target = "scalar") -> str:
     """
     if target not in _PRINTERS:
         raise CodegenError(f"target={target!r} is not one of {sorted(_PRINTERS)}: choose one of them")
-    programs = _lowered(_Identity(system))
+    programs = _printed_programs(system, target)
     printed = ["\n".join(_PRINTERS[target](program).function()) + "\n" for program in programs]
-    if target == "python":
-        return "\n\n".join([_docstring(system, target) + "\nimport math\n", *printed])
-    if target == "mpmath":
-        return "\n\n".join([_docstring(system, target) + "\nimport mpmath as mp\n", *printed])
+    if target in _INTERPRETED:
+        return "\n\n".join([f"{_docstring(system, target)}\n{_INTERPRETED[target]}\n", *printed])
     parts = [_docstring(system, target) + "\n" + _HEADER]
-    if any(isinstance(s, Call) for program in programs for s in program.walk()):
+    if any(map(_integrates, programs)):
         parts.append(activation_source([system.activations[s.name] for s in system.sets]))
     maps = sorted({s.function for program in programs for s in program.walk() if isinstance(s, VectorMap)})
     return "\n\n".join([*parts, *(map_source(m) for m in maps), *printed])
@@ -189,7 +200,7 @@ class CompiledSystem:
     @property
     def quadrature(self) -> bool:
         """Whether the kernels integrate, and so take a rule behind their parameters and sizes."""
-        return any(isinstance(s, Call) for program in self.programs for s in program.walk())
+        return any(map(_integrates, self.programs))
 
     @property
     def rhs(self) -> Callable[..., None]:
@@ -198,9 +209,8 @@ class CompiledSystem:
 
     @property
     def observables(self) -> Callable[..., None]:
-        """``observables(t, y, p, sizes, work, out)``."""
-        name = "observables_lanes" if self.target == "lanes" else "observables"
-        return getattr(self.module, name)  # type: ignore[no-any-return]
+        """``observables(t, y, p, sizes, work, out)``, where the module has them."""
+        return self.module.observables  # type: ignore[no-any-return]
 
     def _numbers(self, sizes: Mapping[str, int]) -> dict[sp.Symbol, int]:
         return {symbol: sizes[symbol.name] for symbol in self.programs[0].sizes}
@@ -273,7 +283,7 @@ def compile_system(system: OdeSystem, target: Target = "scalar") -> CompiledSyst
     ----------
     system : OdeSystem
         What to compile.
-    target : {"scalar", "lanes", "python", "mpmath"}
+    target : {"scalar", "lanes", "numpy", "python", "mpmath"}
         See `kernel_source`.
 
     Returns

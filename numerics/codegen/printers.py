@@ -1,7 +1,8 @@
-"""Four printers of one loop program: scalar kernel, lane kernel, plain Python, and mpmath.
+"""Five printers of one loop program: scalar kernel, lane kernel, NumPy, plain Python, and mpmath.
 
 All print the same statements. The scalar and lane kernels are compiled by Numba; plain Python and mpmath run as they
-are and are the oracles of the kernel tests.
+are and are the oracles of the kernel tests. NumPy prints what is wanted at many times but not often: each statement acts
+on all times at once, and nothing is compiled.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import sympy as sp
+from sympy.printing.numpy import _known_functions_numpy
 from sympy.printing.pycode import PythonCodePrinter
 
 from hermiton.theory.errors import CodegenError
 
 from .program import Accumulate, Assign, Call, Comment, Counter, Loop, Place, Program, Statement, VectorMap
 
-__all__ = ["LanePrinter", "MpmathPrinter", "ProgramPrinter", "PythonPrinter", "ScalarPrinter", "expression_printer"]
+__all__ = ["LanePrinter", "MpmathPrinter", "NumpyPrinter", "ProgramPrinter", "PythonPrinter", "ScalarPrinter", "expression_printer"]
 
 _INDENT = "    "
 
@@ -364,6 +366,31 @@ class PythonPrinter(ScalarPrinter):
             f"for entry in range({statement.count}):",
             f"{_INDENT}{statement.buffer}[entry] = math.{statement.function}({statement.buffer}[entry])",
         ]
+
+
+class _NumpyExpressions(_Expressions):
+    """Expressions in NumPy functions, elementwise."""
+
+    def __init__(self, program: ProgramPrinter | None) -> None:
+        super().__init__(program)
+        self.known_functions = {name: f"numpy.{function}" for name, function in _known_functions_numpy.items()}
+
+    def sqrt(self, argument: str) -> str:
+        return f"numpy.sqrt({argument})"
+
+
+class NumpyPrinter(PythonPrinter):
+    """The same statements with a last axis of points on every array, all points at once."""
+
+    def make_expressions(self) -> _Expressions:
+        """NumPy's functions."""
+        return _NumpyExpressions(self)
+
+    def vector_map(self, statement: VectorMap) -> list[str]:
+        """One call for the buffer at all points; rounding may leave the domain by an ulp."""
+        rows = f"{statement.buffer}[:{statement.count}]"
+        function = _known_functions_numpy[statement.function]
+        return [f"numpy.clip({rows}, -1.0, 1.0, out={rows})", f"numpy.{function}({rows}, out={rows})"]
 
 
 class MpmathPrinter(PythonPrinter):
