@@ -1,4 +1,4 @@
-"""Order-parameter ODEs of the erf committee: hermiton's kernels against solve_ivp with a vectorised NumPy right-hand side.
+"""Order-parameter ODEs of the erf committee: hermiton against solve_ivp with a vectorised NumPy right-hand side.
 
 CPU time, one thread, both in this run: ``python benchmarks/online_sgd_equations.py``. Exits with 1 if a target is
 missed.
@@ -78,14 +78,14 @@ def main() -> int:
         bound = bind(system, setting, first)
         arguments = bound.arguments()
 
-        def ours(method: str = "DOP853", bound=bound, arguments=arguments):  # noqa: ANN001, ANN202
+        def ours(method: str = "DOP853", bound=bound, arguments=arguments):
             return integrate(
                 bound.compiled.rhs, bound.start, [0.0, TIME], method=method, rtol=RTOL, atol=ATOL, **arguments
             )
 
         f = right_hand_side(width, width, first.T, first.v, first.A, 1.0)
 
-        def peer(f=f, bound=bound):  # noqa: ANN001, ANN202
+        def peer(f=f, bound=bound):
             return solve_ivp(f, (0, TIME), bound.start, method="DOP853", rtol=RTOL, atol=ATOL)
 
         reference = integrate(
@@ -117,7 +117,11 @@ def main() -> int:
             environment = {**os.environ, "HERMITON_CACHE_DIR": folder}
             script = _COLD.replace("{k}", str(width))
             cold, warm = (
-                float(subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True).stdout)
+                float(
+                    subprocess.run(
+                        [sys.executable, "-c", script], env=environment, capture_output=True, check=True
+                    ).stdout
+                )
                 for _ in range(2)
             )
         print(f"K=M={width}: cold {cold:.2f}, warm {warm:.2f}")

@@ -141,7 +141,7 @@ class Solution:
             If the file can't be written.
         """
         both = self.data.merge(self.errors.rename({name: f"{name}_error" for name in self.errors.data_vars}))
-        both.attrs.update({**self.provenance, "error_kind": self.error_kind})
+        both.attrs.update({**self.provenance, "setting": repr(self.setting), "error_kind": self.error_kind})
         return write_netcdf(both, path)
 
     def _repr_html_(self) -> str:

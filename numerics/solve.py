@@ -100,7 +100,9 @@ class BoundSystem:
         arguments = self.arguments(rule)
         if rule is None:
             pointwise = compile_system(system, "numpy")
-            points = [np.repeat(a[:, None], len(states), axis=1) for a in (self.parameters, np.zeros(arguments["work_size"]))]
+            points = [
+                np.repeat(a[:, None], len(states), axis=1) for a in (self.parameters, np.zeros(arguments["work_size"]))
+            ]
             pointwise.observables(0.0, states.T, points[0], arguments["sizes"], points[1], out)
         else:
             work = np.zeros(arguments["work_size"])
@@ -279,12 +281,13 @@ def solve(
                 raise UnfinishedError(trajectory.status, trajectory.failure_time, float(steps[-1]))
             return trajectory
 
+        rules: tuple[GaussianRule | None, GaussianRule | None] = (None, None)
+        level = "closed forms"
         if bound.compiled.quadrature:
             tight, loose, rules, level = _with_quadrature(bound, run, rtol, absolute)
         else:
             loose = run(rtol, absolute, None)
             tight = run(rtol / _LOOSER, absolute / _LOOSER, None)
-            rules, level = (None, None), "closed forms"
     first = steps.size - grid.size
     values = _label(bound, tight.states[first:], grid, rules[1])
     coarse = _label(bound, loose.states[first:], grid, rules[0])

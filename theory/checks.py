@@ -14,8 +14,7 @@ import sympy as sp
 
 from .derivation import CheckResult
 from .errors import DerivationError
-from .fields import LENGTH, NOISE, Expectation, linear_form, wick_value
-from .gaussian.wick import wick
+from .fields import linear_form, wick_value
 from .systems import Array, instantiate
 
 __all__ = ["ByComponents", "ByLinearity", "ByWick", "FiniteDimension", "rationals", "refute"]
@@ -42,7 +41,8 @@ def refute(lhs: sp.Expr, rhs: sp.Expr, difference: sp.Expr, where: str) -> Deriv
     """The error of a step whose sides differ."""
     text = str(difference)
     return DerivationError(
-        f"not equal {where}:\n  lhs = {lhs}\n  rhs = {rhs}\n  lhs - rhs = {text[:400]}{' ...' if len(text) > 400 else ''}"
+        f"not equal {where}:\n  lhs = {lhs}\n  rhs = {rhs}\n"
+        f"  lhs - rhs = {text[:400]}{' ...' if len(text) > 400 else ''}"
     )
 
 
@@ -94,7 +94,9 @@ class ByLinearity(_Sized):
             sizes = {self.students: width, self.teachers: teacher_width}
             for place in self.places(width, teacher_width):
                 both = [
-                    linear_form(side.xreplace(dict(self.substitutions)).xreplace(place), sizes, self.arrays, self.orders)
+                    linear_form(
+                        side.xreplace(dict(self.substitutions)).xreplace(place), sizes, self.arrays, self.orders
+                    )
                     for side in (lhs, rhs)
                 ]
                 difference = sp.expand(both[0] - both[1])
@@ -105,7 +107,7 @@ class ByLinearity(_Sized):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ByComponents(_Sized):
     """Equal as polynomials in the components of weights and input, written out at small N.
 
@@ -117,13 +119,11 @@ class ByComponents(_Sized):
         ``expand_fields(width, teacher_width, n)`` gives the replacements of fields by components at N = n.
     """
 
-    dimension: sp.Symbol = sp.Symbol("N")
-    expand_fields: Callable[[int, int, int], Mapping[sp.Expr, sp.Expr]] | None = None
+    dimension: sp.Symbol
+    expand_fields: Callable[[int, int, int], Mapping[sp.Expr, sp.Expr]]
 
     def __call__(self, lhs: sp.Expr, rhs: sp.Expr) -> CheckResult:
         """Compare at N = 1, 2, 3 with symbolic components."""
-        if self.expand_fields is None:
-            raise DerivationError("ByComponents needs expand_fields")
         width, teacher_width = 2, 2
         for n in (1, 2, 3):
             sizes = {self.students: width, self.teachers: teacher_width, self.dimension: n}
@@ -143,7 +143,7 @@ def _gram(seed: str, size: int) -> sp.Matrix:
     return vectors * vectors.T
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ByWick(_Sized):
     """Both sides computed exactly for polynomial activations: polynomials are dense, so a wrong rule can't pass.
 
@@ -159,15 +159,13 @@ class ByWick(_Sized):
         Degree of the test activations, whose coefficients are symbols.
     """
 
-    expand: Callable[[sp.Expr], sp.Expr] = staticmethod(lambda e: e)
-    covariance: Array | None = None
-    amplitudes: Array | None = None
+    expand: Callable[[sp.Expr], sp.Expr]
+    covariance: Array
+    amplitudes: Array
     degree: int = 6
 
     def __call__(self, lhs: sp.Expr, rhs: sp.Expr) -> CheckResult:
         """Symbolic coefficients at the smallest size and symbolic covariance; rational covariances at larger ones."""
-        if self.covariance is None or self.amplitudes is None:
-            raise DerivationError("ByWick needs the covariance and the amplitudes")
         student = sp.Add(*(sp.Symbol(f"p{i}") * X**i for i in range(self.degree + 1)))
         teacher = sp.Add(*(sp.Symbol(f"q{i}") * X**i for i in range(self.degree + 1)))
         for width, teacher_width in ((1, 1), (2, 1), (2, 2), (3, 2)):
@@ -180,7 +178,7 @@ class ByWick(_Sized):
             )
             stream = rationals(f"amplitudes {width} {teacher_width}")
             weights = [sp.Symbol(f"s{i}") if small else next(stream) for i in range(count)]
-            if count <= 3:
+            if small:
                 activations = {i: student if i < width else teacher for i in range(count)}
             else:
                 polynomials = [sp.Add(*(next(stream) * X**i for i in range(4))) for _ in range(2)]
@@ -242,19 +240,3 @@ class FiniteDimension:
             f"exact expectation by Wick at N = {', '.join(map(str, self.dimensions))} is the claim + c/N "
             f"(largest c at the test point: {sp.N(largest, 3)})",
         )
-
-
-def length_expectation(body: sp.Expr, vectors: sp.Matrix, n: int, replace: Mapping[sp.Expr, sp.Expr]) -> sp.Expr:
-    """E over the components of an input of dimension n: fields are ``vectors @ x``, the length is |x|^2/n."""
-    components = sp.symbols(f"_x0:{n}")
-    padded = sp.zeros(vectors.shape[0], n)
-    padded[:, : vectors.shape[1]] = vectors
-    fields = padded * sp.Matrix(components)
-    mapping = {**replace, LENGTH: sp.Add(*(c**2 for c in components)) / n}
-    mapping.update({sp.Symbol(f"_z{a}"): fields[a] for a in range(vectors.shape[0])})
-    return wick(body.xreplace(mapping), (*components, NOISE), sp.eye(n + 1))
-
-
-def contains_expectation(value: sp.Expr) -> bool:
-    """Whether an expression still holds an expectation."""
-    return bool(value.has(Expectation))

@@ -107,7 +107,9 @@ def evaluate(
         result = {}
         for sets, value in item.blocks:
             for local in itertools.product(*(range(int(sp.sympify(s.size).xreplace(numbers))) for s in sets)):
-                offsets = [axis.offset(part).xreplace(numbers) for axis, part in zip(item.target.axes, sets, strict=True)]
+                offsets = [
+                    axis.offset(part).xreplace(numbers) for axis, part in zip(item.target.axes, sets, strict=True)
+                ]
                 replace = {symbol: sp.Integer(i) for symbol, i in zip(item.indices, local, strict=True)}
                 place = tuple(int(o) + i for o, i in zip(offsets, local, strict=True))
                 result[place] = entry(value.xreplace(replace))

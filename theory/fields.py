@@ -15,7 +15,16 @@ import sympy as sp
 from .gaussian.wick import wick
 from .systems import Array, MomentFunction, OdeSystem, canonical, instantiate
 
-__all__ = ["FIELD", "LENGTH", "NOISE", "Activated", "Expectation", "linear_form", "moments_as_expectations", "wick_value"]
+__all__ = [
+    "FIELD",
+    "LENGTH",
+    "NOISE",
+    "Activated",
+    "Expectation",
+    "linear_form",
+    "moments_as_expectations",
+    "wick_value",
+]
 
 FIELD = sp.IndexedBase(sp.Symbol("z", real=True))
 NOISE = sp.Symbol("zeta", real=True)
@@ -43,7 +52,7 @@ class Expectation(sp.Expr):  # type: ignore[misc]
 
     def __new__(cls, body: sp.Expr) -> Expectation:
         """Keep the argument."""
-        return sp.Expr.__new__(cls, sp.sympify(body))
+        return sp.Expr.__new__(cls, sp.sympify(body))  # type: ignore[no-any-return]
 
     def _latex(self, printer: Any) -> str:
         return rf"\mathbb{{E}}\left[{printer._print(self.args[0])}\right]"
@@ -65,8 +74,10 @@ def moments_as_expectations(value: sp.Expr, orders: Mapping[str, tuple[int, ...]
 def _is_random(factor: sp.Expr) -> bool:
     if isinstance(factor, sp.Pow):
         return _is_random(factor.base)
-    return factor in (NOISE, LENGTH) or isinstance(factor, Activated) or (
-        isinstance(factor, sp.Indexed) and factor.base == FIELD
+    return (
+        factor in (NOISE, LENGTH)
+        or isinstance(factor, Activated)
+        or (isinstance(factor, sp.Indexed) and factor.base == FIELD)
     )
 
 

@@ -249,9 +249,7 @@ def _lemmas() -> tuple[Statement, ...]:
                 Expectation(drift),
                 IndexSum(S[a] * J2(k, a) * C[a, b], a, K + M) + C[b, k] * IndexSum(S[a] * H2(k, a), a, K + M),
                 "Stein's lemma: E[z_b X] = sum_a C_ab E[dX/dz_a]",
-                ByWick(
-                    K, M, (k,), (b,), expand=_expand_names, covariance=C, amplitudes=S, degree=6
-                ),
+                ByWick(K, M, (k,), (b,), expand=_expand_names, covariance=C, amplitudes=S, degree=6),
                 symbol="f_{kb} = \\mathbb{E}[\\Delta g'_k z_b]",
             ),
         ),
@@ -389,7 +387,7 @@ def _limit_of(state: str, claim: sp.Expr) -> Sequence[sp.Expr]:
     system = order_parameter_system(train_second_layer=True, rates={state: claim})
     covariance = point.covariance
     students, teachers = range(_WIDTH), range(_TEACHER_WIDTH)
-    values = {
+    values: dict[str, dict[tuple[int, ...], sp.Expr]] = {
         "Q": {(i, j): covariance[i, j] for i in students for j in students},
         "R": {(i, m): covariance[i, _WIDTH + m] for i in students for m in teachers},
         "T": {(m, o): covariance[_WIDTH + m, _WIDTH + o] for m in teachers for o in teachers},

@@ -75,7 +75,7 @@ class IndexSum(sp.Expr):  # type: ignore[misc]
 
     def __new__(cls, body: sp.Expr, index: sp.Symbol, size: sp.Expr) -> IndexSum:
         """Keep the three arguments as they are."""
-        return sp.Expr.__new__(cls, sp.sympify(body), index, sp.sympify(size))
+        return sp.Expr.__new__(cls, sp.sympify(body), index, sp.sympify(size))  # type: ignore[no-any-return]
 
     @property
     def body(self) -> sp.Expr:
@@ -95,7 +95,7 @@ class IndexSum(sp.Expr):  # type: ignore[misc]
     @property
     def free_symbols(self) -> set[sp.Symbol]:
         """Free symbols: the bound index is not one of them."""
-        return (self.body.free_symbols - {self.index}) | self.size.free_symbols
+        return set((self.body.free_symbols - {self.index}) | self.size.free_symbols)
 
     def _latex(self, printer: Any) -> str:
         return rf"\sum_{{{printer._print(self.index)}}} {printer.parenthesize(self.body, 40)}"

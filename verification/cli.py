@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..theory.errors import argument_error
+from ..theory.errors import AssumptionError, argument_error
 from . import cli_options as options
 from .cli_console import INTERRUPTED, USAGE, Display, error_line, show_warnings, status_of
 
@@ -192,7 +192,7 @@ def derive(
     """Derive the equations of a setting, each step checked."""
     options.chosen_settings([setting])
     if latex + source + as_json > 1:
-        raise argument_error("--latex, --source, --json", True, "are given together", "give one of them")
+        raise AssumptionError("--latex, --source and --json are different outputs: give one of them")
     display = Display(quiet)
     with display.watching("derive"):
         from ..numerics.derive import derive as verb
@@ -310,7 +310,7 @@ def _described(
     grid = described.run.get("times") if times is None else options.read_times(times)
     if grid is None:
         raise argument_error(
-            "times", None, "are not given", "pass --times '1,2,5', or write times = [1, 2, 5] under [run]"
+            "times", None, "is missing", "pass --times '1,2,5', or write times = [1, 2, 5] under [run]"
         )
     return described, described.run, grid
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..theory.errors import argument_error
-from .plotting import INK, LOGARITHMIC, MUTED, PALETTE, RULE, TITLES, data_uri, to_svg
+from .plotting import INK, LOGARITHMIC, MOST_POINTS, MUTED, PALETTE, RULE, TITLES, data_uri, to_svg
 from .report import write_whole
 
 if TYPE_CHECKING:
@@ -157,18 +157,19 @@ def _panel(axes: Axes, name: str, data: xr.Dataset) -> None:
         half = data[name + _ERROR]
     others = [dim for dim in middle.dims if dim != "time"]
     middle = middle.transpose("time", *others)
-    entries = list(np.ndindex(*middle.shape[1:]))
+    # Q is symmetric: its upper triangle says it all.
+    entries = [index for index in np.ndindex(*middle.shape[1:]) if name != "Q" or index[0] <= index[1]]
     for number, index in enumerate(entries):
         colour = PALETTE[number % len(PALETTE)]
         place = (slice(None), *index)
         subscript = "".join(str(i + 1) for i in index)
         values = middle.values[place]
-        axes.plot(times, values, color=colour, linewidth=1.6, label=f"${name}_{{{subscript}}}$" if index else name)
+        label = f"${name}_{{{subscript}}}$" if index else name
+        points = "o" if len(times) <= MOST_POINTS else ""
+        axes.plot(times, values, points, linestyle="-", color=colour, linewidth=1.6, markersize=3, label=label)
         if half is not None:
             wide = half.transpose("time", *others).values[place]
             axes.fill_between(times, values - wide, values + wide, color=colour, alpha=0.2, linewidth=0)
-        if len(times) == 1:
-            axes.plot(times, values, "o", color=colour, markersize=4)
     if name in LOGARITHMIC and bool((middle > 0).all()):
         axes.set_yscale("log", nonpositive="clip")
     if 1 < len(entries) <= _MOST_LABELS:

@@ -82,7 +82,7 @@ class Sample:
         AssumptionError
             If the file can't be written.
         """
-        return write_netcdf(self.data.assign_attrs(self.provenance), path)
+        return write_netcdf(self.data.assign_attrs({**self.provenance, "setting": repr(self.setting)}), path)
 
     def _repr_html_(self) -> str:
         return str(self.data._repr_html_())

@@ -443,20 +443,21 @@ def _derivations(settings: Sequence[Any]) -> list[_Shared]:
     found = []
     for setting in settings:
         content = {part.name: getattr(setting, part.name) for part in fields(setting)}
-        for kind, other, parameters, shared in known:
-            if kind is type(setting) and all(
-                bool(value) == bool(other[name])
-                if name in parameters
-                else canonical_json(value) == canonical_json(other[name])
-                for name, value in content.items()
-            ):
-                break
-        else:
+        shared = next((one for kind, *rest, one in known if kind is type(setting) and _alike(content, *rest)), None)
+        if shared is None:
             shared = _Shared(derive(setting))
             names = frozenset(array.binding for array in shared.system.parameters)
             known.append((type(setting), content, names, shared))
         found.append(shared)
     return found
+
+
+def _alike(content: Mapping[str, object], other: Mapping[str, object], parameters: frozenset[str]) -> bool:
+    """Whether two settings with these contents have the same equations."""
+    return all(
+        bool(value) == bool(other[name]) if name in parameters else canonical_json(value) == canonical_json(other[name])
+        for name, value in content.items()
+    )
 
 
 def _rate(setting: Any, system: OdeSystem) -> float:

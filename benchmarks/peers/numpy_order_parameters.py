@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def right_hand_side(width: int, teacher_width: int, T: Array, v: Array, A: Array, eta: float):  # noqa: ANN201
+def right_hand_side(width: int, teacher_width: int, T: Array, v: Array, A: Array, eta: float):
     """``f(t, y)`` with y = (upper triangle of Q, R)."""
     fields = width + teacher_width
     rows, columns = np.triu_indices(width)

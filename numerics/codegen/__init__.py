@@ -1,0 +1,1 @@
+"""SymPy to Python source with loops, to Numba, cached on disk by content."""

@@ -53,7 +53,7 @@ def _asin() -> list[str]:
         "a = min(abs(x[i]), 1.0)",  # rounding near alignment may leave the domain by an ulp
         "large = a > 0.5",
         "r = 0.5*(1.0 - a) if large else a*a",
-        "s = math.sqrt(r)",
+        "s = math.sqrt(r) if large else a",
         *lines,
         f"q = s + s*r*{tail}",
         f"q = {float(mpmath.pi / 2)!r} - 2.0*q if large else q",

@@ -24,7 +24,15 @@ from hermiton.theory.systems import Array, OdeSystem
 from .cache import content_hash, load_module
 from .elementary import map_source
 from .lower import lower_observables, lower_rhs
-from .printers import LanePrinter, MpmathPrinter, NumpyPrinter, ProgramPrinter, PythonPrinter, ScalarPrinter, expression_printer
+from .printers import (
+    LanePrinter,
+    MpmathPrinter,
+    NumpyPrinter,
+    ProgramPrinter,
+    PythonPrinter,
+    ScalarPrinter,
+    expression_printer,
+)
 from .program import Call, Program, VectorMap
 
 __all__ = ["CompiledSystem", "Target", "compile_system", "kernel_source"]
@@ -113,7 +121,7 @@ def _lowered(system: _Identity) -> tuple[Program, ...]:
 
 @dataclass(frozen=True, eq=False)
 class _Identity:
-    """A system as a cache key: compared by identity, because hashing all of its expressions costs as much as lowering."""
+    """A system as a cache key, compared by identity: hashing its expressions costs as much as lowering them."""
 
     of: OdeSystem
 
@@ -243,7 +251,9 @@ class CompiledSystem:
         numbers = self._numbers(sizes)
         return tuple(int(axis.size.subs(numbers)) for axis in array.axes)
 
-    def pack(self, arrays: tuple[Array, ...], values: Mapping[str, Any], sizes: Mapping[str, int]) -> NDArray[np.float64]:
+    def pack(
+        self, arrays: tuple[Array, ...], values: Mapping[str, Any], sizes: Mapping[str, int]
+    ) -> NDArray[np.float64]:
         """Flatten named values in the kernel's order; of symmetric states the upper triangle."""
         parts = []
         states = set(self.system.states)

@@ -85,7 +85,7 @@ class _Lowering:
             self.scalars.append(name)
         return sp.Symbol(name, real=True)
 
-    # -- passes 1 and 2: inline, share ---------------------------------------------------------------------------------------------
+    # -- passes 1 and 2: inline, share -------------------------------------------------------------------------------
 
     def inline_moments(self, value: sp.Expr) -> sp.Expr:
         """Write closed forms out, and the other moments as entries of tables."""
@@ -111,7 +111,9 @@ class _Lowering:
             return _PAIRS[(sp.Integer(PAIR_ORDERS.index(moment.orders)), *indices)]
         if moment.orders == FOUR_POINT_ORDERS:
             return _FOUR_POINT[indices]
-        raise CodegenError(f"moment {moment.name} has derivative orders {moment.orders}: no quadrature fills such a table")
+        raise CodegenError(
+            f"moment {moment.name} has derivative orders {moment.orders}: no quadrature fills such a table"
+        )
 
     def tables(self, covariance: Array, finals: Sequence[Definition]) -> list[Statement]:
         """Calls that fill the tables needed, once the covariance of the fields is known."""
@@ -122,7 +124,9 @@ class _Lowering:
         if not orders:
             return []
         if len(self.system.sets) != 2 or set(self.system.activations) != {s.name for s in self.system.sets}:
-            raise CodegenError(f"system {self.system.name}: quadrature needs two sets of fields, each with its activation")
+            raise CodegenError(
+                f"system {self.system.name}: quadrature needs two sets of fields, each with its activation"
+            )
         fields = covariance.axes[0].size
         width = self.system.sets[0].size
         statements: list[Statement] = []
@@ -279,7 +283,7 @@ class _Lowering:
         hoister = self._hoister(free, summed, extent)
         term = _Term()
         if len(vector) == 1 and summed:
-            function = vector[0]
+            function: sp.Expr = vector[0]
             factors.remove(function)
             buffer = f"{VECTORISED[type(function)]}_{self.rows}"
             counter = sp.Symbol(f"n{self.rows}", integer=True)
@@ -351,11 +355,11 @@ class _Lowering:
             body: list[Statement] = [Assign(names[1], diagonal), *after]
             body.append(Loop(b, a + 1, extent[b], (step, *after)))
             body.append(Accumulate(names[0], 2 * outer_weight[a] * names[1]))
-            return [Assign(names[0], sp.Float(0)), Loop(a, sp.Integer(0), extent[a], tuple(body))], names[0]
+            return [Assign(names[0], sp.Integer(0)), Loop(a, sp.Integer(0), extent[a], tuple(body))], names[0]
         nest: list[Statement] = [step, *after]
         for n in range(len(summed) - 1, -1, -1):
             loop = Loop(summed[n], sp.Integer(0), extent[summed[n]], tuple(nest))
-            nest = [Assign(names[n], sp.Float(0)), loop]
+            nest = [Assign(names[n], sp.Integer(0)), loop]
             if n:
                 nest.append(Accumulate(names[n - 1], outer_weight[summed[n - 1]] * names[n]))
         return nest, names[0]
@@ -403,8 +407,8 @@ class _Lowering:
         for parameter in system.parameters:
             self.place(Place(parameter.name, tuple(axis.size for axis in parameter.axes), "parameter"))
         plain = [item for item in (*needed, *(d for d, _ in finals)) if isinstance(item, Definition)]
-        for item in plain:
-            self.sharing.scan(self.inline_moments(item.value), _extents(item))
+        for definition in plain:
+            self.sharing.scan(self.inline_moments(definition.value), _extents(definition))
         covariances = {m.covariance for m in system.moments if m.closed_form is None}
         for item in needed:
             self.share(item)
@@ -433,7 +437,7 @@ class _Term:
     maps: list[Statement] = field(default_factory=list)
     resets: list[Statement] = field(default_factory=list)
     reduction: list[Statement] = field(default_factory=list)
-    value: sp.Expr = sp.Integer(0)
+    value: sp.Expr = sp.S.Zero
 
 
 def _bound(value: sp.Expr) -> dict[sp.Symbol, sp.Expr]:

@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 __all__ = ["row"]
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def row(typingctx: Any, array: Any, offset: Any) -> Any:
     """Pointer to ``array[offset]`` of a contiguous array; indexing it neither wraps nor checks."""
     signature = types.CPointer(array.dtype)(array, types.intp)

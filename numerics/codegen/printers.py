@@ -1,8 +1,8 @@
 """Five printers of one loop program: scalar kernel, lane kernel, NumPy, plain Python, and mpmath.
 
 All print the same statements. The scalar and lane kernels are compiled by Numba; plain Python and mpmath run as they
-are and are the oracles of the kernel tests. NumPy prints what is wanted at many times but not often: each statement acts
-on all times at once, and nothing is compiled.
+are and are the oracles of the kernel tests. NumPy prints what is wanted at many times but not often: each statement
+acts on all times at once, and nothing is compiled.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import mpmath
 import sympy as sp
 from sympy.printing.numpy import _known_functions_numpy
 from sympy.printing.pycode import PythonCodePrinter
@@ -18,7 +19,15 @@ from hermiton.theory.errors import CodegenError
 
 from .program import Accumulate, Assign, Call, Comment, Counter, Loop, Place, Program, Statement, VectorMap
 
-__all__ = ["LanePrinter", "MpmathPrinter", "NumpyPrinter", "ProgramPrinter", "PythonPrinter", "ScalarPrinter", "expression_printer"]
+__all__ = [
+    "LanePrinter",
+    "MpmathPrinter",
+    "NumpyPrinter",
+    "ProgramPrinter",
+    "PythonPrinter",
+    "ScalarPrinter",
+    "expression_printer",
+]
 
 _INDENT = "    "
 
@@ -83,7 +92,7 @@ class _Expressions(PythonCodePrinter):  # type: ignore[misc]
     def _print_sign(self, expr: sp.Expr) -> str:
         return f"math.copysign(1.0, {self._print(expr.args[0])})"
 
-    def emptyPrinter(self, expr: sp.Basic) -> str:  # noqa: N802
+    def emptyPrinter(self, expr: sp.Basic) -> str:
         raise CodegenError(f"no kernel function for {type(expr).__name__} in {expr}")
 
     def _print_not_supported(self, expr: sp.Basic) -> str:
@@ -109,10 +118,14 @@ class _MpmathExpressions(_Expressions):
         return f"mp.sqrt({argument})"
 
     def _print_Function(self, expr: sp.Function) -> str:
-        names = {"Abs": "fabs", "Max": "max", "Min": "min"}
         name = type(expr).__name__
-        name = names.get(name, name)
-        return f"mp.{name}({', '.join(self._print(a) for a in expr.args)})"
+        arguments = ", ".join(self._print(a) for a in expr.args)
+        if name in ("Max", "Min"):
+            return f"{name.lower()}({arguments})"
+        name = "fabs" if name == "Abs" else name
+        if not hasattr(mpmath, name):
+            raise CodegenError(f"no kernel function for {name} in {expr}")
+        return f"mp.{name}({arguments})"
 
     _print_asin = _print_sin = _print_cos = _print_tanh = _print_exp = _print_log = _print_erf = _print_Function
 

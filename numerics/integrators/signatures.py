@@ -28,7 +28,7 @@ IMPLICIT_TYPE: Any = _integer(RHS_TYPE, *_common, _reals, _reals, _integers, _ta
 LANES_TYPE: Any = types.void(RHS_LANES_TYPE, *_common, _integers, _real, types.Array(_integer, 2, "C"), _reals, _block)
 
 
-class _FunctionPointer(types.WrapperAddressProtocol):  # type: ignore[misc]
+class _FunctionPointer(types.WrapperAddressProtocol):
     """The address of one compiled signature; keeps the code alive."""
 
     def __init__(self, function: Any, signature: Any) -> None:

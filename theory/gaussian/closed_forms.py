@@ -75,7 +75,7 @@ def _erf_function(expression: sp.Expr) -> ErfFunction | None:
 def _erf(orders: tuple[int, ...], function: ErfFunction, symbol: str) -> tuple[Step, ...]:
     derived = _DERIVATIONS[orders](*([function] * len(orders)))
     checker = AtRationalPoints(derived.covariance)
-    steps = []
+    steps: list[Step] = []
     for equation in _chain(derived):
         steps.append(Step(equation.lhs, equation.rhs, equation.reason, checker, symbol=symbol if not steps else ""))
     return tuple(steps)
