@@ -32,6 +32,8 @@ LANES = 32
 # The less accurate of the two runs, whose distance is the error estimate, has a tolerance this much larger.
 _LOOSER = 10.0
 _ROUNDING = 1e-15
+# States at which observables are evaluated at once: what fits into a cache.
+_POINTS = 1024
 
 Values = dict[str, NDArray[np.float64]]
 
@@ -214,18 +216,17 @@ def _named(
     rows, dim, members = states.shape
     values: Values = {}
     if compiled.system.observables:
-        # every state of every member is a lane
+        pointwise = compile_system(compiled.system, "numpy")
+        # every state of every member is a point
         y = states.transpose(1, 0, 2).reshape(dim, rows * members)
         p = np.tile(parameters, (1, rows))
-        out = np.empty((compiled.length("output", sizes, function=1), rows * members))
-        part = np.empty((out.shape[0], LANES))
-        work = np.zeros(compiled.work_size(sizes) * LANES)
-        time = np.zeros(LANES)
-        size_vector = compiled.size_vector(sizes)
-        for begin in range(0, rows * members, LANES):
-            lanes = np.minimum(np.arange(begin, begin + LANES), rows * members - 1)
-            compiled.observables(time, y[:, lanes].ravel(), p[:, lanes].ravel(), size_vector, work, part.ravel())
-            out[:, begin : begin + LANES] = part[:, : rows * members - begin]
+        out = np.empty((pointwise.length("output", sizes, function=1), rows * members))
+        work = np.empty((pointwise.length("work", sizes, function=1), _POINTS))
+        size_vector = pointwise.size_vector(sizes)
+        for begin in range(0, rows * members, _POINTS):
+            part = slice(begin, begin + _POINTS)
+            count = out[:, part].shape[1]
+            pointwise.observables(0.0, y[:, part], p[:, part], size_vector, work[:, :count], out[:, part])
         offset = 0
         for observable in compiled.system.observables:
             shape = compiled.shape(observable.target, sizes)

@@ -77,9 +77,9 @@ class OnlineSGD:
     teacher: Activation | str | sp.Expr = "erf"
     hidden: int = 2
     teacher_hidden: int = 2
-    learning_rate: float = 0.5
-    second_layer_rate: float = 0.0
-    noise: float = 0.0
+    learning_rate: float | sp.Rational = sp.S.Half
+    second_layer_rate: float | sp.Rational = 0
+    noise: float | sp.Rational = 0
     inputs: Isotropic = Isotropic()
 
     def __post_init__(self) -> None:

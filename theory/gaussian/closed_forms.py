@@ -140,8 +140,10 @@ def _random_covariance(size: int, number: int) -> sp.Matrix:
 
 def _value(expression: sp.Expr) -> mpmath.mpf:
     """A number, with every expectation computed."""
-    nodes = {node: sp.Float(_expectation(node), _DIGITS + 10) for node in expression.atoms(GaussianExpectation)}
-    return _number(expression.xreplace(nodes))
+    nodes = sorted(expression.atoms(GaussianExpectation), key=sp.default_sort_key)
+    names = [sp.Dummy() for _ in nodes]
+    function = sp.lambdify(names, expression.xreplace(dict(zip(nodes, names, strict=True))), modules="mpmath")
+    return mpmath.mpf(function(*(_expectation(node) for node in nodes)))
 
 
 @lru_cache(maxsize=8)
