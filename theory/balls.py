@@ -18,7 +18,7 @@ from .notation import z
 from .pieces import NotPiecewiseError, Piece, smooth_pieces
 from .real_line import NotRealError, real_range
 
-__all__ = ["encloses_zero", "evaluate", "gaussian_integral_1d", "rational_points"]
+__all__ = ["encloses_zero", "evaluate", "gaussian_integral_1d", "rational_points", "working_digits"]
 
 RADIUS = sp.Rational(1, 10**30)
 """The radius below which a ball that contains zero counts as zero."""
@@ -35,6 +35,19 @@ def _precision(bits: int) -> Iterator[None]:
         yield
     finally:
         flint.ctx.prec = old
+
+
+@contextmanager
+def working_digits(digits: int) -> Iterator[None]:
+    """Let sums and products of balls within this context carry so many decimal digits, and a few more.
+
+    Parameters
+    ----------
+    digits : int
+        Decimal digits.
+    """
+    with _precision(_bits(digits)):
+        yield
 
 
 def _rational(value: sp.Rational) -> Any:

@@ -50,7 +50,8 @@ def status_of(command: Callable[..., int]) -> Callable[..., int]:
             return INTERRUPTED
         except BrokenPipeError:
             # The reader of the output has gone, as `head` does: nobody to tell, and no verdict to report.
-            sys.stdout = open(os.devnull, "w")
+            if sys.stdout is sys.__stdout__:  # or the interpreter would fail to flush it when it ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return CLOSED_PIPE
         except DerivationError as error:
             return _internal(error)

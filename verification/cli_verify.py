@@ -142,13 +142,16 @@ def _verify_one(
 
 def _warm_up(setting: Any, run: Mapping[str, Any], replicas: int) -> None:
     """Check the arguments and compile the networks, so that neither waits for the derivation or spoils the timing."""
-    from .simulate import check_run, simulate_online_sgd
+    from .simulate import simulate_online_sgd
     from .starts import default_start
+    from .verify import check_verification
 
     start = run["start"] or default_start(setting)
     method, precision = run["method"], run["precision"]
-    times = [1.0] if run["times"] is None else run["times"]
-    _, size = check_run(setting, start, times, run["dimension"], method, replicas, precision)
+    names = ("margin", "false_alarm_rate")
+    _, size = check_verification(
+        setting, start, run["times"], run["dimension"], method, replicas, precision, *(run[name] for name in names)
+    )
     simulate_online_sgd(
         setting, start, [1 / size], dimension=size, method=method, precision=precision, replicas=1, rng=run["rng"]
     )

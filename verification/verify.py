@@ -30,7 +30,7 @@ from .simulate import Sample, Seed, check_run, seed_of, simulate_online_sgd
 from .starts import default_start
 from .store import RunStore
 
-__all__ = ["verify", "verify_online_sgd"]
+__all__ = ["check_verification", "verify", "verify_online_sgd"]
 
 # Streams of random numbers: the sample that is judged and the samples that the allowance is measured from.
 _NETWORK, _SMALL, _SMALLER = range(3)
@@ -131,19 +131,9 @@ def verify_online_sgd(
     """
     # Everything is checked before the derivation, which takes its time.
     first = default_start(setting) if start is None else start
-    grid, size = check_run(
-        setting, first, _DEFAULT_TIMES if times is None else times, dimension, method, replicas, precision
+    grid, size = check_verification(
+        setting, first, times, dimension, method, replicas, precision, margin, false_alarm_rate
     )
-    if grid[-1] == 0:
-        raise argument_error("times", grid.tolist(), "ends at the start", "compare at times after 0")
-    if not isinstance(false_alarm_rate, Real) or not 0 < false_alarm_rate < 0.5:
-        raise argument_error(
-            "false_alarm_rate", false_alarm_rate, "is out of range", "declare a probability between 0 and 0.5"
-        )
-    if isinstance(margin, bool) or not isinstance(margin, Real) or not 0 < margin < 1:
-        raise argument_error("margin", margin, "is out of range", "declare a relative margin between 0 and 1")
-    if replicas < 8:
-        raise argument_error("replicas", replicas, "is too small", "a standard error needs at least 8 networks")
     entropy, key = seed_of(rng)
     store = RunStore(store) if isinstance(store, str | Path) else store
 
@@ -181,6 +171,38 @@ def verify_online_sgd(
         ledger=ledger,
         tests=tests,
     )
+
+
+def check_verification(
+    setting: OnlineSGD,
+    start: Overlaps,
+    times: ArrayLike | None,
+    dimension: int | None,
+    method: str,
+    replicas: int,
+    precision: str,
+    margin: float,
+    false_alarm_rate: float,
+) -> tuple[NDArray[np.float64], int]:
+    """Times (T,) of the comparison and dimension of the networks.
+
+    Raises
+    ------
+    AssumptionError
+        If an argument of `verify_online_sgd` is out of range or does not fit.
+    """
+    chosen = _DEFAULT_TIMES if times is None else times
+    grid, size = check_run(setting, start, chosen, dimension, method, replicas, precision)
+    if grid[-1] == 0:
+        raise argument_error("times", grid.tolist(), "ends at the start", "compare at times after 0")
+    if isinstance(margin, bool) or not isinstance(margin, Real) or not 0 < margin < 1:
+        raise argument_error("margin", margin, "is out of range", "declare a relative margin between 0 and 1")
+    if not isinstance(false_alarm_rate, Real) or not 0 < false_alarm_rate < 0.5:
+        cure = "declare a probability between 0 and 0.5"
+        raise argument_error("false_alarm_rate", false_alarm_rate, "is out of range", cure)
+    if replicas < 8:
+        raise argument_error("replicas", replicas, "is too small", "a standard error needs at least 8 networks")
+    return grid, size
 
 
 def _refined(grid: NDArray[np.float64]) -> NDArray[np.float64]:

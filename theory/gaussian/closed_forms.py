@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-import mpmath
 import sympy as sp
 
 from ..activation import Activation
+from ..balls import evaluate, gaussian_integral_1d, working_digits
 from ..derivation import CheckResult, Step
 from ..errors import DerivationError
 from ..notation import z
@@ -27,7 +28,7 @@ __all__ = ["AtRationalPoints", "ByPairings", "closed_form"]
 
 # Beyond degree 3 the four-point polynomial has thousands of terms; quadrature is exact there too, and faster.
 _LARGEST_DEGREE = 3
-_DIGITS = 50
+_DIGITS = 36
 _DERIVATIONS = {(0, 0): derive_i2, (1, 1): derive_j2, (2, 0): derive_h2, (1, 1, 0, 0): derive_i4}
 
 
@@ -64,7 +65,7 @@ def _erf_function(expression: sp.Expr) -> ErfFunction | None:
     if not isinstance(rest, sp.erf):
         return None
     beta = sp.cancel(rest.args[0] / z)
-    if beta.has(z):
+    if beta.has(z) or not (beta**2).is_Rational:
         return None
     return ErfFunction(alpha, beta) if beta.is_positive else ErfFunction(-alpha, -beta)
 
@@ -95,11 +96,12 @@ def _chain(derived: ClosedForm) -> list[Equation]:
 
 @dataclass(frozen=True)
 class AtRationalPoints:
-    """Both sides evaluated to 50 digits at random rational covariances, expectations by an independent representation.
+    """Both sides enclosed in balls at random rational covariances; the balls must overlap and be tiny.
 
-    The error function is written as an integral over its argument's scale, erf(b z) = (2 b/sqrt(pi)) int_0^1 z
-    exp(-(b u z)^2) du; what remains is a Gaussian expectation of a polynomial times exp(-z'Dz), elementary in
-    D and C, and an integral over a unit cube by Gauss-Legendre rules of two orders that must agree.
+    An expectation is computed on a route of its own: Gaussian factors tilt the law (exact rational arithmetic), a lone
+    error function goes by Stein's lemma, and for two of them the second is averaged at a fixed value of the first,
+    E[erf(c y) | x] = erf(c m x / sqrt(1 + 2 c^2 s^2)) with conditional mean m x and variance s^2, which leaves one
+    integral, enclosed rigorously.
 
     Parameters
     ----------
@@ -115,18 +117,20 @@ class AtRationalPoints:
     def __call__(self, lhs: sp.Expr, rhs: sp.Expr) -> CheckResult:
         """Compare at every point."""
         size = self.covariance.shape[0]
-        with mpmath.workdps(_DIGITS + 10):
-            for number in range(self.points):
-                law = _random_covariance(size, number)
-                point = {self.covariance[i, j]: law[i, j] for i in range(size) for j in range(size)}
-                left, right = (_value(side.xreplace(point)) for side in (lhs, rhs))
-                if abs(left - right) > mpmath.mpf(10) ** (5 - _DIGITS) * (1 + abs(left)):
-                    raise DerivationError(
-                        f"not equal at the covariance {law.tolist()}:\n  lhs = {lhs} = {mpmath.nstr(left, 20)}\n"
-                        f"  rhs = {rhs} = {mpmath.nstr(right, 20)}"
-                    )
+        for number in range(self.points):
+            law = _random_covariance(size, number)
+            point = {self.covariance[i, j]: law[i, j] for i in range(size) for j in range(size)}
+            with working_digits(_DIGITS):
+                difference = _enclose(lhs.xreplace(point)) - _enclose(rhs.xreplace(point))
+            if not difference.contains(0):
+                raise DerivationError(
+                    f"not equal at the covariance {law.tolist()}:\n  lhs = {lhs}\n  rhs = {rhs}\n"
+                    f"  lhs - rhs = {difference.str(10)}"
+                )
+            if not difference.rad() * 10**30 < 1:
+                raise DerivationError(f"the ball of {lhs} - {rhs} has radius {difference.rad()}, not below 1e-30")
         return CheckResult(
-            "quadrature", "derived", f"both sides to {_DIGITS - 5} digits at {self.points} random rational covariances"
+            "ball", "derived", f"the difference encloses 0 with radius below 1e-30 at {self.points} rational points"
         )
 
 
@@ -138,113 +142,60 @@ def _random_covariance(size: int, number: int) -> sp.Matrix:
     return vectors * vectors.T + sp.eye(size) / (3 + number)
 
 
-def _value(expression: sp.Expr) -> mpmath.mpf:
-    """A number, with every expectation computed."""
+def _enclose(expression: sp.Expr) -> Any:
+    """A ball around a number that may hold expectations, linearly."""
     nodes = sorted(expression.atoms(GaussianExpectation), key=sp.default_sort_key)
+    if not nodes:
+        return evaluate(expression, {}, _DIGITS)
     names = [sp.Dummy() for _ in nodes]
-    function = sp.lambdify(names, expression.xreplace(dict(zip(nodes, names, strict=True))), modules="mpmath")
-    return mpmath.mpf(function(*(_expectation(node) for node in nodes)))
+    total: Any = 0
+    for powers, coefficient in sp.Poly(expression.xreplace(dict(zip(nodes, names, strict=True))), *names).terms():
+        if sum(powers) > 1:
+            raise DerivationError(f"a product of expectations is not enclosed here: {expression}")
+        term = evaluate(coefficient, {}, _DIGITS)
+        total += term * _expectation(nodes[powers.index(1)]) if any(powers) else term
+    return total
 
 
-@lru_cache(maxsize=8)
-def _legendre(order: int, precision: int) -> tuple[tuple[mpmath.mpf, mpmath.mpf], ...]:
-    """Nodes and weights of Gauss-Legendre on [0, 1] at the working precision."""
-    rule = []
-    for i in range(order):
-        x = mpmath.cos(mpmath.pi * (i + mpmath.mpf(3) / 4) / (order + mpmath.mpf(1) / 2))
-        for _ in range(100):
-            value, before = mpmath.mpf(1), mpmath.mpf(0)
-            for n in range(order):
-                value, before = ((2 * n + 1) * x * value - n * before) / (n + 1), value
-            slope = order * (x * value - before) / (x * x - 1)
-            step = value / slope
-            x -= step
-            if abs(step) < mpmath.mpf(2) ** (16 - precision):
-                break
-        rule.append(((1 + x) / 2, 1 / ((1 - x * x) * slope**2)))
-    return tuple(rule)
-
-
-@lru_cache(maxsize=64)  # a step's right-hand side is the next one's left-hand side
-def _expectation(node: GaussianExpectation) -> mpmath.mpf:
-    """E of a product of monomials, Gaussians exp(-c z^2) and error functions erf(b z), centred fields."""
+def _expectation(node: GaussianExpectation) -> Any:
+    """A ball around E of a product of monomials, Gaussians exp(-c z^2) and at most two error functions erf(b z)."""
     fields = list(node.variables)
-    polynomial: sp.Expr = sp.Integer(1)
-    exponents = [mpmath.mpf(0)] * len(fields)
-    scales: list[tuple[int, mpmath.mpf]] = []
-    constant: sp.Expr = sp.Integer(1)
+    law = sp.Matrix(node.covariance)
+    polynomial: sp.Expr = sp.S.One
+    weight: sp.Expr = sp.S.One
+    rates = [sp.S.Zero] * len(fields)
+    functions: list[tuple[int, sp.Expr]] = []
     for factor in sp.Mul.make_args(sp.powsimp(node.integrand)):
         if isinstance(factor, sp.exp):
-            for i, field in enumerate(fields):
-                exponents[i] -= _number(factor.args[0].coeff(field, 2))
+            rates = [rate - factor.args[0].coeff(field, 2) for rate, field in zip(rates, fields, strict=True)]
         elif isinstance(factor, sp.erf):
             (field,) = factor.args[0].free_symbols
-            scales.append((fields.index(field), _number(factor.args[0] / field)))
-            polynomial *= field
-        elif factor.free_symbols:
-            polynomial *= factor
+            functions.append((fields.index(field), factor.args[0] / field))
         else:
-            constant *= factor
-    size = len(fields)
-    law = [[_number(node.covariance[i, j]) for j in range(size)] for i in range(size)]
-    weight = mpmath.mpf(1)
-    for i, exponent in enumerate(exponents):
-        if exponent:
-            factor, law = _tilt(law, i, exponent)
-            weight *= factor
-    terms = [
-        (_number(c), [i for i, power in enumerate(powers) for _ in range(power)])
-        for powers, c in sp.Poly(polynomial, *fields).terms()
-    ]
-
-    def integral(rule: Sequence[tuple[mpmath.mpf, mpmath.mpf]], level: int, law: _Law) -> mpmath.mpf:
-        if level == len(scales):
-            return sum((c * _pairings(word, law) for c, word in terms), mpmath.mpf(0))
-        place, scale = scales[level]
-        total = mpmath.mpf(0)
-        for u, w in rule:
-            factor, tilted = _tilt(law, place, (scale * u) ** 2)
-            total += w * factor * integral(rule, level + 1, tilted)
-        return total
-
-    values = [integral(_legendre(order, mpmath.mp.prec), 0, law) for order in ((32, 38) if scales else (1, 1))]
-    if abs(values[0] - values[1]) > mpmath.mpf(10) ** (4 - _DIGITS) * (1 + abs(values[1])):
-        raise DerivationError(f"the quadrature of {node} did not converge: {values[0]} against {values[1]}")
-    weight *= _number(constant)
-    for _, scale in scales:
-        weight *= 2 * scale / mpmath.sqrt(mpmath.pi)
-    return weight * values[-1]
-
-
-_Law = list[list[mpmath.mpf]]
-
-
-def _number(value: sp.Expr) -> mpmath.mpf:
-    number = sp.N(value, _DIGITS + 10)
-    if not number.is_real:
-        raise DerivationError(f"not a real number: {value} = {number}")
-    return mpmath.mpf(str(number))
-
-
-def _tilt(law: _Law, i: int, rate: mpmath.mpf) -> tuple[mpmath.mpf, _Law]:
-    """E[exp(-rate z_i^2) Phi] = factor * E~[Phi]: the factor and the covariance of E~."""
-    shrink = 2 * rate / (1 + 2 * rate * law[i][i])
-    column = [row[i] for row in law]
-    tilted = [[entry - shrink * column[r] * column[c] for c, entry in enumerate(row)] for r, row in enumerate(law)]
-    return 1 / mpmath.sqrt(1 + 2 * rate * law[i][i]), tilted
-
-
-def _pairings(word: Sequence[int], covariance: _Law) -> mpmath.mpf:
-    """Sum over perfect matchings of the word's letters of the product of covariances: Isserlis, by enumeration."""
-    if not word:
-        return mpmath.mpf(1)
-    if len(word) % 2:
-        return mpmath.mpf(0)
-    first, rest = word[0], word[1:]
-    return sum(
-        (covariance[first][rest[i]] * _pairings([*rest[:i], *rest[i + 1 :]], covariance) for i in range(len(rest))),
-        mpmath.mpf(0),
-    )
+            polynomial *= factor
+    for i, rate in enumerate(rates):
+        if rate:
+            denominator = 1 + 2 * rate * law[i, i]
+            weight /= sp.sqrt(denominator)
+            law -= 2 * rate / denominator * law[:, i] * law[i, :]
+    if not functions:
+        return evaluate(weight * wick(polynomial, fields, law), {}, _DIGITS)
+    if len(functions) == 1:
+        j, scale = functions[0]
+        slope = 2 * scale / sp.sqrt(sp.pi) / sp.sqrt(1 + 2 * scale**2 * law[j, j])
+        linear = sp.Poly(polynomial, *fields)
+        if linear.total_degree() != 1 or linear.coeff_monomial(1) != 0:
+            raise DerivationError(f"no ball for {node}: one error function needs a linear factor")
+        mean = sp.Add(*(linear.coeff_monomial(field) * law[i, j] for i, field in enumerate(fields)))
+        return evaluate(weight * slope * mean, {}, _DIGITS)
+    if len(functions) > 2 or polynomial.free_symbols:
+        raise DerivationError(f"no ball for {node}: at most two error functions, and then nothing else")
+    (i, first), (j, second) = functions
+    ratio = law[i, j] / law[i, i]
+    spread = sp.cancel(law[j, j] - law[i, j] * ratio)
+    x = fields[i]
+    integrand = sp.erf(first * x) * sp.erf(second * ratio / sp.sqrt(1 + 2 * second**2 * spread) * x)
+    return evaluate(weight * polynomial, {}, _DIGITS) * gaussian_integral_1d(integrand, x, law[i, i], _DIGITS)
 
 
 # -- polynomials ------------------------------------------------------------------------------------------------------
