@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hermiton.theory.errors import argument_error
 from hermiton.theory.systems import OdeSystem
 
@@ -95,26 +97,26 @@ class Solution:
         -------
         matplotlib.figure.Figure
         """
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        from .picture import Picture
 
         names = list(self.data.data_vars)
-        figure = Figure(figsize=(4.2 * len(names), 3.2), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = Picture(figsize=(4.2 * len(names), 3.2), layout="constrained")
+        symmetric = {array.binding for array in self.system.states if array.symmetric}
         for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
             variable = self.data[name]
-            lines = variable.stack(entry=[d for d in variable.dims if d != "time"]) if variable.ndim > 1 else None
-            if lines is None:
-                axes.plot(self.data["time"], variable)
-            else:
-                for entry in range(lines.sizes["entry"]):
-                    label = ", ".join(str(i) for i in lines["entry"].values[entry])
-                    axes.plot(self.data["time"], lines.isel(entry=entry), label=f"{name}[{label}]")
-                if lines.sizes["entry"] <= 9:
-                    axes.legend(frameon=False, fontsize="small")
+            entries = [i for i in np.ndindex(*variable.shape[1:]) if name not in symmetric or i == tuple(sorted(i))]
+            for number, entry in enumerate(entries):
+                # Entries that coincide by a symmetry of the start both show if every second one is dashed.
+                label = f"${name}_{{{','.join(str(i + 1) for i in entry)}}}$" if entry else None
+                values = variable.values[(slice(None), *entry)]
+                axes.plot(self.data["time"], values, "--" if number % 2 else "-", label=label)
+            if entries[0] and len(entries) <= 9:
+                axes.legend(frameon=False, fontsize="small")
             if name == "generalization_error" and float(variable.min()) > 0:
                 axes.set_yscale("log")
-            axes.set(xlabel="time", title=str(name).replace("_", " "))
+            axes.set(xlabel="time  $t$", title=str(name).replace("_", " "))
+            axes.grid(axis="y", alpha=0.4, linewidth=0.6)
+            axes.spines[["top", "right"]].set_visible(False)
         if path is not None:
             try:
                 figure.savefig(path)

@@ -20,7 +20,7 @@ from .codegen.kernel import CompiledSystem, compile_system
 from .ode import LaneTrajectories, integrate_lanes
 from .provenance import provenance
 from .solution import Solution
-from .solve import UnfinishedError, _times, bind_compiled, tolerances
+from .solve import UnfinishedError, _times, bind_compiled, estimated_error, tolerances
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +31,6 @@ __all__ = ["LANES", "Failure", "solve_many"]
 LANES = 32
 # The less accurate of the two runs, whose distance is the error estimate, has a tolerance this much larger.
 _LOOSER = 10.0
-_ROUNDING = 1e-15
 # States at which observables are evaluated at once: what fits into a cache.
 _POINTS = 1024
 
@@ -147,7 +146,7 @@ def solve_many(
         values, coarse = (
             _named(compiled, one.states[first:, :, solved], parameters[:, solved], sizes) for one in (tight, loose)
         )
-        errors = {name: _error(values[name], coarse[name]) for name in values}
+        errors = {name: estimated_error(values[name], coarse[name], relative, absolute) for name in values}
         evaluations = loose.evaluations + tight.evaluations
         record = provenance(
             kernel=compiled.hash,
@@ -157,14 +156,9 @@ def solve_many(
             moments="closed forms",
             lanes=LANES,
         )
-        for column, n in enumerate(solved):
-            outcomes[n] = Solution(
-                settings[n],
-                equations,
-                _dataset(equations, {name: value[:, column] for name, value in values.items()}, grid),
-                _dataset(equations, {name: value[:, column] for name, value in errors.items()}, grid),
-                {**record, "evaluations": str(evaluations[n])},
-            )
+        data, distance = (_datasets(equations, one, grid) for one in (values, errors))
+        for n, one, error in zip(solved, data, distance, strict=True):
+            outcomes[n] = Solution(settings[n], equations, one, error, {**record, "evaluations": str(evaluations[n])})
     return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -238,26 +232,18 @@ def _named(
     return values
 
 
-def _error(values: NDArray[np.float64], coarse: NDArray[np.float64]) -> NDArray[np.float64]:
-    """|values - coarse|, the largest over neighbours in time, and no less than rounding; axis 0 is time."""
-    distance = np.abs(values - coarse)
-    wide = distance.copy()
-    # a difference that happens to pass through zero is no small error
-    wide[:-1] = np.maximum(wide[:-1], distance[1:])
-    wide[1:] = np.maximum(wide[1:], distance[:-1])
-    result: NDArray[np.float64] = wide + _ROUNDING * (1 + np.abs(values))
-    return result
-
-
-def _dataset(system: OdeSystem, values: Values, times: NDArray[np.float64]) -> xr.Dataset:
-    """One member's arrays with named dimensions."""
+def _datasets(system: OdeSystem, values: Values, times: NDArray[np.float64]) -> list[xr.Dataset]:
+    """The arrays (T, n, ...) of n members with named dimensions, a dataset for each."""
     import xarray as xr
 
     arrays = {a.binding: a for a in (*system.states, *(o.target for o in system.observables))}
-    return xr.Dataset(
+    members = next(iter(values.values())).shape[1]
+    first = xr.Dataset(
         {
-            name: (("time", *arrays[name].dimensions), value.copy(), {"meaning": arrays[name].meaning})
+            name: (("time", *arrays[name].dimensions), value[:, 0].copy(), {"meaning": arrays[name].meaning})
             for name, value in values.items()
         },
         coords={"time": ("time", times, {"meaning": system.time})},
     )
+    # A copy of a dataset with other numbers is cheaper than a new one, and a sweep makes thousands.
+    return [first.copy(data={name: value[:, n].copy() for name, value in values.items()}) for n in range(members)]

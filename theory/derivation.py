@@ -95,7 +95,7 @@ class Step:
     source : str
         Paper and equation where known.
     symbol : str
-        LaTeX of the left-hand side, where a name reads better than the expression.
+        LaTeX of the name that the left-hand side has, if any.
 
     Raises
     ------
@@ -121,8 +121,9 @@ class Step:
         return self.checker(self.lhs, self.rhs)
 
     def latex(self) -> str:
-        """LaTeX of lhs = rhs."""
-        return f"{self.symbol or sp.latex(self.lhs)} = {sp.latex(self.rhs)}"
+        """LaTeX of lhs = rhs, after the name of both where there is one."""
+        name = [self.symbol] if self.symbol else []
+        return " = ".join([*name, _tex(self.lhs), _tex(self.rhs)])
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"
@@ -189,9 +190,10 @@ class Statement:
 
     def latex(self) -> str:
         """The chain as an aligned LaTeX block."""
-        first = self.steps[0]
-        lines = [f"{first.symbol or sp.latex(first.lhs)} &= {sp.latex(first.rhs)}"]
-        lines += [f"&= {sp.latex(s.rhs)}" for s in self.steps[1:]]
+        symbol, lhs = self.steps[0].symbol, _tex(self.lhs)
+        sides = [_tex(s.rhs) for s in self.steps]
+        lines = [f"{symbol} &= {lhs}"] if symbol else [f"{lhs} &= {sides.pop(0)}"]
+        lines += [f"&= {side}" for side in sides]
         return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
     def _repr_latex_(self) -> str:
@@ -286,25 +288,32 @@ class Derivation:
         for statement in self.statements:
             rows.append(rf"&\textbf{{{statement.title}}} \quad \textit{{{statement.standing}}} \\")
             first = statement.steps[0]
-            rows.append(rf"&\quad {first.symbol or sp.latex(first.lhs)} = {sp.latex(statement.rhs)} \\")
+            rows.append(rf"&\quad {first.symbol or _tex(first.lhs)} = {_tex(statement.rhs)} \\")
         return "$$\\begin{aligned}\n" + "\n".join(rows) + "\n\\end{aligned}$$"
 
     def _repr_html_(self) -> str:
         """The proof for a notebook: one row a step, with reason and check."""
-        rows = [f"<h3>{self.title}</h3>", f"<p>standing: <b>{self.standing}</b></p>"]
+        rows = [f"<h3>{escape(self.title)}</h3>", f"<p>standing: <b>{self.standing}</b></p>"]
+        cell = "<td style='text-align:left; vertical-align:top'>"
         for n, statement in enumerate(self.statements, 1):
-            rows.append(f"<h4>{n}. {statement.title} <small>({statement.standing})</small></h4>")
-            rows.append("<table style='text-align:left'>")
-            for step in statement.steps:
+            rows.append(f"<h4>{n}. {escape(statement.title)} <small>({statement.standing})</small></h4>")
+            # A closed form may be wider than the page: it scrolls, the page doesn't.
+            rows.append("<div style='overflow-x:auto'><table>")
+            for place, step in enumerate(statement.steps):
+                # In a chain the left-hand side is the right-hand side of the row above.
+                formula = escape(f"= {_tex(step.rhs)}" if place else step.latex(), quote=False)
                 rows.append(
-                    f"<tr><td style='text-align:left'>$\\displaystyle {step.latex()}$</td>"
-                    f"<td style='text-align:left'>{escape(step.reason)}</td>"
-                    f"<td style='text-align:left'><i>{step.result.kind}</i>: {escape(step.result.detail)}</td></tr>"
+                    f"<tr>{cell}$\\displaystyle {formula}$</td>{cell}{escape(step.reason)}</td>"
+                    f"{cell}<i>{step.result.kind}</i>: {escape(step.result.detail)}</td></tr>"
                 )
-            rows.append("</table>")
+            rows.append("</table></div>")
             if statement.remainder:
                 rows.append(f"<p>Neglected: ${statement.remainder}$</p>")
         return "\n".join(rows)
+
+
+def _tex(value: sp.Expr) -> str:
+    return str(sp.latex(value, inv_trig_style="full"))
 
 
 def _escaped(text: str) -> str:

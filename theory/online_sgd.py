@@ -18,8 +18,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
+from typing import Any
 
 import sympy as sp
+from sympy.printing.precedence import PRECEDENCE
 
 from .activation import Activation
 from .checks import ByComponents, ByLinearity, ByWick, FiniteDimension, rationals
@@ -250,7 +252,7 @@ def _lemmas() -> tuple[Statement, ...]:
                 IndexSum(S[a] * J2(k, a) * C[a, b], a, K + M) + C[b, k] * IndexSum(S[a] * H2(k, a), a, K + M),
                 "Stein's lemma: E[z_b X] = sum_a C_ab E[dX/dz_a]",
                 ByWick(K, M, (k,), (b,), expand=_expand_names, covariance=C, amplitudes=S, degree=6),
-                symbol="f_{kb} = \\mathbb{E}[\\Delta g'_k z_b]",
+                symbol="f_{kb}",
             ),
         ),
         ("fields jointly Gaussian with mean 0 and covariance C", "g twice differentiable"),
@@ -265,7 +267,7 @@ def _lemmas() -> tuple[Statement, ...]:
                 IndexSum(IndexSum(S[a] * S[b] * I4(k, l, a, b), b, K + M), a, K + M) + sigma**2 * J2(k, l),
                 "expand the error signal, average over the label noise, collect",
                 _linear(k, l),
-                symbol="G_{kl} = \\mathbb{E}[\\Delta^2 g'_k g'_l]",
+                symbol="G_{kl}",
             ),
         ),
         source=_LITERATURE,
@@ -401,6 +403,18 @@ def _limit_of(state: str, claim: sp.Expr) -> Sequence[sp.Expr]:
 
 # -- the theorem ------------------------------------------------------------------------------------------------------
 
+
+class Increment(sp.Function):  # type: ignore[misc]
+    """``Increment(Q, k, l)``: the change of Q_kl in one step."""
+
+    precedence = PRECEDENCE["Add"]  # it prints as a difference
+
+    def _latex(self, printer: Any) -> str:
+        state, *indices = map(printer._print, self.args)
+        entry = f"{state}_{{{''.join(indices)}}}"
+        return f"{entry}' - {entry}"
+
+
 _RATES = {
     "Q": -eta * (V[k] * F[k, l] + V[l] * F[l, k]) + eta**2 * V[k] * V[l] * G[k, l],
     "R": -eta * V[k] * F[k, K + n],
@@ -457,9 +471,9 @@ def _theorem(train_second_layer: bool) -> tuple[Statement, ...]:
     """Mean change per dt = 1/N, in the limit: the order-parameter equations."""
     statements = []
     lhs = {
-        "Q": Expectation(sp.Function("DeltaQ")(k, l)) * N,
-        "R": Expectation(sp.Function("DeltaR")(k, n)) * N,
-        "v": Expectation(sp.Function("Deltav")(k)) * N,
+        "Q": N * Expectation(Increment(sp.Symbol("Q"), k, l)),
+        "R": N * Expectation(Increment(sp.Symbol("R"), k, n)),
+        "v": N * Expectation(Increment(sp.Symbol("v"), k)),
     }
     symbols = {"Q": r"\frac{dQ_{kl}}{dt}", "R": r"\frac{dR_{kn}}{dt}", "v": r"\frac{dv_k}{dt}"}
     for state in ("Q", "R", "v") if train_second_layer else ("Q", "R"):
@@ -559,7 +573,7 @@ def _specialised(student: Activation, teacher: Activation, train: bool) -> tuple
             moments.append(moment)
             body = Expectation(sp.Mul(*(Activated(sp.Integer(o), i) for i, o in enumerate(ORDERS[name]))))
             meaning = Defined("no closed form: numerics integrates, with an error estimate")
-            step = Step(sp.Symbol(name), body, "definition", meaning, symbol=symbol)
+            step = Step(sp.Symbol(name), body, "definition", meaning)
             statements.append(Statement(f"moment_{name}", f"{name} by quadrature", (step,), source="hermiton"))
     system = order_parameter_system(train, moments)
     system = replace(system, activations={"student": student.expression, "teacher": teacher.expression})

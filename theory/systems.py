@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sympy as sp
+from sympy.printing.precedence import PRECEDENCE
 
 from .errors import DerivationError
 
@@ -72,6 +73,7 @@ class IndexSum(sp.Expr):  # type: ignore[misc]
     """
 
     is_commutative = True
+    precedence = PRECEDENCE["Mul"] + 1  # a power of a sum prints in brackets, a multiple does not
 
     def __new__(cls, body: sp.Expr, index: sp.Symbol, size: sp.Expr) -> IndexSum:
         """Keep the three arguments as they are."""
@@ -98,7 +100,10 @@ class IndexSum(sp.Expr):  # type: ignore[misc]
         return set((self.body.free_symbols - {self.index}) | self.size.free_symbols)
 
     def _latex(self, printer: Any) -> str:
-        return rf"\sum_{{{printer._print(self.index)}}} {printer.parenthesize(self.body, 40)}"
+        body = printer.parenthesize(self.body, PRECEDENCE["Add"])
+        if body.startswith("-"):
+            body = rf"\left({body}\right)"
+        return rf"\sum_{{{printer._print(self.index)}}} {body}"
 
     def _sympystr(self, printer: Any) -> str:
         return f"sum[{printer._print(self.index)}]({printer._print(self.body)})"

@@ -191,11 +191,12 @@ def _arrays(path: Path, cure: str) -> dict[str, Any]:
     import numpy as np
 
     try:
-        stored = np.load(path, allow_pickle=False)
-        if isinstance(stored, np.ndarray):  # an .npy file: one array without a name
-            return {}
-        with stored:
-            return {name: stored[name] for name in stored.files}
+        with path.expanduser().open("rb") as file:  # given a name, NumPy would leave a damaged file open
+            stored = np.load(file, allow_pickle=False)
+            if isinstance(stored, np.ndarray):  # an .npy file: one array without a name
+                return {}
+            with stored:
+                return {name: stored[name] for name in stored.files}
     except OSError as error:
         problem = f"can't be opened ({error.strerror or error})"
         raise argument_error("weights", str(path), problem, "name a file that numpy.savez wrote") from None

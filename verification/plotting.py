@@ -37,8 +37,9 @@ MOST_POINTS = 24
 
 def draw(curves: "Sequence[Curve]") -> "Figure":
     """Draw one panel an observable: lines of theory, points of the sample with 95 % intervals of the mean."""
-    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    from ..numerics.picture import Picture
 
     panels: dict[str, list[Curve]] = {}
     for curve in curves:
@@ -49,7 +50,7 @@ def draw(curves: "Sequence[Curve]") -> "Figure":
     wide = count % 2 == 1
     rows = (count + 1) // 2 if columns == 2 else 1
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.1, hspace=0.04, wspace=0.04)
-    figure = Figure(figsize=(9.6, 3.5 * rows + 0.35), layout=layout, facecolor="white")
+    figure = Picture(figsize=(9.6, 3.5 * rows + 0.35), layout=layout, facecolor="white")
     grid = figure.add_gridspec(rows, columns)
     for place, (name, members) in enumerate(panels.items()):
         if wide and columns == 2:

@@ -54,7 +54,7 @@ import math
 
 from numba import njit, types
 
-from hermiton.numerics.codegen.pointers import row
+from hermiton.numerics.codegen.pointers import row, shift
 
 FLAGS = {"error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}, "cache": True, "nogil": True}
 VECTOR = types.float64[::1]
@@ -220,8 +220,8 @@ class CompiledSystem:
         """``observables(t, y, p, sizes, work, out)``, where the module has them."""
         return self.module.observables  # type: ignore[no-any-return]
 
-    def _numbers(self, sizes: Mapping[str, int]) -> dict[sp.Symbol, int]:
-        return {symbol: sizes[symbol.name] for symbol in self.programs[0].sizes}
+    def _numbers(self, sizes: Mapping[str, int]) -> dict[sp.Symbol, sp.Integer]:
+        return {symbol: sp.Integer(sizes[symbol.name]) for symbol in self.programs[0].sizes}
 
     def size_vector(self, sizes: Mapping[str, int]) -> NDArray[np.int64]:
         """The sizes in the order in which kernels take them."""
@@ -249,7 +249,7 @@ class CompiledSystem:
     def shape(self, array: Array, sizes: Mapping[str, int]) -> tuple[int, ...]:
         """Extents of an array at concrete sizes."""
         numbers = self._numbers(sizes)
-        return tuple(int(axis.size.subs(numbers)) for axis in array.axes)
+        return tuple(int(axis.size.xreplace(numbers)) for axis in array.axes)
 
     def pack(
         self, arrays: tuple[Array, ...], values: Mapping[str, Any], sizes: Mapping[str, int]

@@ -151,6 +151,8 @@ class _Lowering:
         shape = tuple(axis.size for axis in definition.target.axes)
         shared = any(m.closed_form is None and m.covariance == definition.target for m in self.system.moments)
         symmetric = definition.target.symmetric
+        if symmetric and len(definition.indices) == 2:
+            self.refuse_asymmetric(definition)
         self.place(Place(definition.target.name, shape, "work", symmetric=symmetric, shared=shared))
         base = definition.target.base
         statements: list[Statement] = []
@@ -171,6 +173,18 @@ class _Lowering:
                 nest = (Loop(definition.indices[n], start, sets[n].size, nest),)
             statements.extend(nest)
         return statements
+
+    def refuse_asymmetric(self, definition: BlockDefinition) -> None:
+        """Blocks of a symmetric array have to be each other's transposes, since only one of them is computed."""
+        i, j = definition.indices
+        values = {sets: canonical(value, self.arrays, self.orders) for sets, value in definition.blocks}
+        for sets, value in values.items():
+            if canonical(value.xreplace({i: j, j: i}), self.arrays, self.orders) != values.get(sets[::-1]):
+                names = " x ".join(part.name for part in sets)
+                raise CodegenError(
+                    f"{definition.target.name} is declared symmetric, but its block {names} is not the transpose of "
+                    f"the opposite one: {value}"
+                )
 
     def read_packed(self, value: sp.Expr) -> sp.Expr:
         """Entries of symmetric states from their triangle, where the loops run over that triangle only."""

@@ -251,7 +251,7 @@ class ProgramPrinter(ABC):
             start, stop = self.integer(statement.start), self.integer(statement.stop)
             span = stop if statement.start == 0 else f"{start}, {stop}"
             self.loops.append(statement.index)
-            inner = self.block(statement.body)
+            inner = self.loop_body(statement)
             self.loops.pop()
             return [f"for {statement.index} in range({span}):", *(_INDENT + line for line in inner)]
         if isinstance(statement, Counter):
@@ -272,6 +272,10 @@ class ProgramPrinter(ABC):
         self.exact = False
         return [f"{target} {operator} {self.expressions._print(statement.value)}"]
 
+    def loop_body(self, loop: Loop) -> list[str]:
+        """The lines within a loop."""
+        return self.block(loop.body)
+
     def call(self, statement: Call) -> list[str]:
         """The lines of a call of a quadrature routine."""
         raise CodegenError(f"only the scalar kernel has quadrature; {self.of.name} needs {statement.function}")
@@ -282,7 +286,33 @@ class ProgramPrinter(ABC):
 
 
 class ScalarPrinter(ProgramPrinter):
-    """One trajectory: Numba, flat arrays, one asin loop for all arguments."""
+    """One trajectory: Numba, flat arrays, one asin loop for all arguments.
+
+    A matrix that an outer loop's index selects a row of is read through a pointer to that row, which the outer loop
+    sets once: ``C_k[a]`` for ``C[k, a]``.
+    """
+
+    def __init__(self, program: Program) -> None:
+        super().__init__(program)
+        self.rows_of: dict[sp.Symbol, dict[str, str]] = {}  # for each loop index the rows to point to, and how
+
+    def entry(self, name: str, indices: Sequence[sp.Expr]) -> str:
+        """An array entry, through a row pointer where an outer loop can hold one."""
+        place = self.of.by_name[name]
+        if len(indices) == 2 and len(place.shape) == 2 and not place.packed and not place.shared:
+            ordered = sorted(indices, key=self.depth) if place.symmetric and not self.exact else list(indices)
+            first, second = ordered
+            if first in self.loops[:-1]:
+                self.rows_of.setdefault(first, {})[f"{name}_{first}"] = (
+                    f"shift({name}, {self.factor(first)}*{self.factor(place.shape[1])})"
+                )
+                return f"{name}_{first}[{self.integer(second)}]"
+        return super().entry(name, indices)
+
+    def loop_body(self, loop: Loop) -> list[str]:
+        """The lines within a loop, after the rows that its index selects."""
+        lines = self.block(loop.body)
+        return [*(f"{name} = {value}" for name, value in self.rows_of.pop(loop.index, {}).items()), *lines]
 
     def header(self) -> list[str]:
         """Explicit signature, cached on disk; no nnan/ninf, because step control relies on NaN."""
@@ -325,6 +355,10 @@ class LanePrinter(ScalarPrinter):
         lines = super().bind(storage, argument)
         return ["L = t.size", *lines] if storage == "state" else lines
 
+    def loop_body(self, loop: Loop) -> list[str]:
+        """The lines within a loop; lanes are addressed in full."""
+        return self.block(loop.body)
+
     def entry(self, name: str, indices: Sequence[sp.Expr]) -> str:
         """An array entry of the current lane."""
         return f"{name}[({self.flat(self.of.by_name[name], indices)})*L + lane]"
@@ -360,6 +394,10 @@ class LanePrinter(ScalarPrinter):
 
 class PythonPrinter(ScalarPrinter):
     """Plain Python with the math module: the same statements, nothing compiled."""
+
+    def entry(self, name: str, indices: Sequence[sp.Expr]) -> str:
+        """An array entry."""
+        return ProgramPrinter.entry(self, name, indices)
 
     def call(self, statement: Call) -> list[str]:
         """The oracle printers have no quadrature."""

@@ -4,6 +4,7 @@ The tables were made by a separate code (DOP853 at rtol 1e-13); every printed di
 """
 
 import functools
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +130,7 @@ def solved(name: str, rtol: float) -> Any:
 def test_error_to_every_printed_digit(name: str) -> None:
     case = cases()[name]
     actual = solved(name, 1e-12).data["generalization_error"].values
-    np.testing.assert_allclose(actual, case.error, rtol=0, atol=1e-12 / 2 + case.digits * np.array(case.error))
+    np.testing.assert_allclose(actual, case.error, rtol=0, atol=5e-13 + case.digits * case.error[-1])
 
 
 @pytest.mark.parametrize("name", ["A", "B"])
@@ -151,7 +152,7 @@ def test_reported_errors_are_honest(name: str, rtol: float) -> None:
         deviation = np.abs(solution.data[variable] - best.data[variable])
         floor = best.errors[variable]
         assert (deviation <= solution.errors[variable] + floor).all(), variable
-        assert float(solution.errors[variable].max()) <= 1e4 * rtol
+        assert float(solution.errors[variable].max()) <= rtol
 
 
 @pytest.mark.parametrize("method", ["Tsit5", "SDIRK4"])
@@ -164,22 +165,19 @@ def test_other_integrators_agree(method: Any) -> None:
 def test_noise_and_rates_reach_the_equations() -> None:
     """Parameters are bound by name; each one matters."""
     case = cases()["B"]
-    reference = solved("B", 1e-8).data["generalization_error"].sel(time=5).item()
-    for name, value in (("learning_rate", 0.4), ("second_layer_rate", 0.4), ("noise", 0.5)):
+    reference = solved("B", 1e-8).data["R"].sel(time=5).values
+    for name, value in (("learning_rate", 0.4), ("second_layer_rate", 0.1), ("noise", 0.5)):
         changed = hm.OnlineSGD(
             **{
                 **{"hidden": 3, "teacher_hidden": 2, "learning_rate": 0.5, "second_layer_rate": 0.5, "noise": 0.1},
                 name: value,
             }
         )
-        other = hm.solve(changed, case.start, [5.0], derivation=derived("B")).data["generalization_error"].item()
-        assert abs(other - reference) > 1e-4
+        other = hm.solve(changed, case.start, [5.0], derivation=derived("B")).data["R"].sel(time=5).values
+        assert np.abs(other - reference).max() > 1e-3
 
 
 # -- an activation without closed forms, its equations written a second time ------------------------------------------
-
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
-_WEIGHTS = _WEIGHTS / math.sqrt(2 * math.pi)
 
 
 def _tensor_slopes(
@@ -187,8 +185,8 @@ def _tensor_slopes(
 ) -> tuple[Array, Array, Array, float]:
     """d/dt of Q, R, v and the test error, each an average over all fields at once, straight from the update rule.
 
-    No Stein's lemma and no closed form: E[Delta g'_k z_b], E[Delta^2 g'_k g'_l], E[Delta g_k], E[Delta^2]/2 as sums over
-    a tensor grid in K + M dimensions. The label noise is averaged by hand.
+    No Stein's lemma and no closed form: E[Delta g'_k z_b], E[Delta^2 g'_k g'_l], E[Delta g_k], E[Delta^2]/2 as sums
+    over a tensor grid in K + M dimensions. The label noise is averaged by hand.
     """
     width = len(v)
     values = np.tanh(fields)
@@ -201,11 +199,12 @@ def _tensor_slopes(
     return dQ, -eta * drift[:, width:], -eta_v * (values[:width] @ (signal * weights)), float(signal**2 @ weights) / 2
 
 
-def _reference_of_tanh(setting: hm.OnlineSGD, start: hm.Overlaps, times: Array) -> dict[str, Array]:
+def _reference_of_tanh(setting: hm.OnlineSGD, start: hm.Overlaps, times: Array, order: int) -> dict[str, Array]:
     width, teacher_width = start.R.shape
     count = width + teacher_width
-    grid = np.stack([g.ravel() for g in np.meshgrid(*[_NODES] * count, indexing="ij")])
-    weights = functools.reduce(np.multiply.outer, [_WEIGHTS] * count).ravel()
+    nodes, line = np.polynomial.hermite_e.hermegauss(order)
+    grid = np.stack([g.ravel() for g in np.meshgrid(*[nodes] * count, indexing="ij")])
+    weights = functools.reduce(np.multiply.outer, [line / math.sqrt(2 * math.pi)] * count).ravel()
     eta, eta_v, noise = (float(x) for x in (setting.learning_rate, setting.second_layer_rate, setting.noise))
 
     def unpack(state: Array) -> tuple[Array, Array, Array]:
@@ -223,7 +222,7 @@ def _reference_of_tanh(setting: hm.OnlineSGD, start: hm.Overlaps, times: Array) 
 
     first = np.concatenate([start.Q.ravel(), start.R.ravel(), start.v])
     states = [first]
-    for begin, end in zip(times, times[1:], strict=False):
+    for begin, end in itertools.pairwise(times):
         path = solve_ivp(rhs, (begin, end), states[-1], method="DOP853", rtol=1e-10, atol=1e-12)
         states.append(path.y[:, -1])
     Q, R, v = (np.stack(part) for part in zip(*map(unpack, states), strict=True))
@@ -232,10 +231,7 @@ def _reference_of_tanh(setting: hm.OnlineSGD, start: hm.Overlaps, times: Array) 
 
 @pytest.mark.parametrize("widths", [(1, 1), (2, 1)])
 def test_tanh_against_a_tensor_grid(widths: tuple[int, int]) -> None:
-    """The reference knows the update rule and tanh, and nothing of ours.
-
-    24 nodes a dimension have 1e-10 for the small fields here (the same with 28: asserted).
-    """
+    """The reference knows the update rule and tanh, and nothing of ours; its own accuracy is seen at two grids."""
     width, teacher_width = widths
     setting = hm.OnlineSGD(
         student="tanh",
@@ -254,11 +250,11 @@ def test_tanh_against_a_tensor_grid(widths: tuple[int, int]) -> None:
         A=np.array([1.1, -0.7])[:teacher_width],
     )
     times = np.array([0.0, 1.0, 3.0, 5.0])
-    wanted = _reference_of_tanh(setting, start, times)
+    wanted, coarse = (_reference_of_tanh(setting, start, times, order) for order in (40, 34))
     solution = hm.solve(setting, start, times, rtol=1e-9)
     for name, value in wanted.items():
+        np.testing.assert_allclose(coarse[name], value, rtol=0, atol=2e-9, err_msg=f"the reference's own {name}")
         np.testing.assert_allclose(solution.data[name], value, rtol=0, atol=1e-8, err_msg=name)
-        assert (np.abs(solution.data[name] - value) <= solution.errors[name] + 1e-9).all()
 
 
 # -- moments ----------------------------------------------------------------------------------------------------------

@@ -122,23 +122,24 @@ def test_a_divergent_member_leaves_the_others_alone(tmp_path: Path) -> None:
 
 def test_a_finished_sweep_is_not_run_again(tmp_path: Path, solved: list[int]) -> None:
     settings, starts = random_members(2, 2, False)
-    first = hm.sweep(settings[:30], starts[:30], TIMES, store=tmp_path)
-    assert solved == [30]
-    assert len(list(tmp_path.glob("*.nc"))) == 30
+    settings, starts = settings[:20], starts[:20]
+    first = hm.sweep(settings[:12], starts[:12], TIMES, store=tmp_path)
+    assert solved == [12]
+    assert len(list(tmp_path.glob("*.nc"))) == 12
     second = hm.sweep(settings, starts, TIMES, store=tmp_path)
-    assert solved == [30, 10]  # only the new ones
+    assert solved == [12, 8]  # only the new ones
     for one, other in zip(second, first, strict=False):
         assert_same(one, other)
         assert one.provenance["kernel"] == other.provenance["kernel"]  # type: ignore[union-attr]
     hm.sweep(list(reversed(settings)), list(reversed(starts)), TIMES, store=tmp_path)
-    assert solved == [30, 10]
+    assert solved == [12, 8]
     hm.sweep(settings, starts, TIMES, store=tmp_path, rtol=1e-7)
-    assert solved == [30, 10, 40]  # something else was asked
+    assert solved == [12, 8, 20]  # something else was asked
 
 
 def test_a_killed_sweep_keeps_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings, starts = random_members(2, 2, False)
-    monkeypatch.setattr(sweeping, "_BATCH", 16)
+    settings, starts = (members[:20] for members in random_members(2, 2, False))
+    monkeypatch.setattr(sweeping, "_BATCH", 8)
     real, done = lanes.solve_many, []
 
     def killed(members: Sequence[Any], *arguments: Any, **options: Any) -> Any:
@@ -150,12 +151,12 @@ def test_a_killed_sweep_keeps_what_was_done(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(sweeping, "solve_many", killed)
     with pytest.raises(KeyboardInterrupt):
         hm.sweep(settings, starts, TIMES, store=tmp_path)
-    assert done == [16, 16]
-    assert len(list(tmp_path.glob("*.nc"))) == 32
+    assert done == [8, 8]
+    assert len(list(tmp_path.glob("*.nc"))) == 16
     done.clear()
     swept = hm.sweep(settings, starts, TIMES, store=tmp_path)
-    assert sum(done) == 8
-    assert len(swept) == 40
+    assert sum(done) == 4
+    assert len(swept) == 20
     assert not swept.failures
 
 
@@ -194,8 +195,8 @@ def test_progress_is_told_and_ends_at_one(monkeypatch: pytest.MonkeyPatch) -> No
 def test_processes_give_the_same_and_store(tmp_path: Path) -> None:
     settings, starts = random_members(2, 2, False)
     quadrature = hm.OnlineSGD("tanh", "tanh", 1, 1, learning_rate=0.3)
-    mixed = [*settings, quadrature]
-    first = [*starts, sweeping.default_start(quadrature)]
+    mixed = [*settings[:10], quadrature]
+    first = [*starts[:10], sweeping.default_start(quadrature)]
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         swept = hm.sweep(mixed, first, TIMES[:2], executor=pool, store=tmp_path, rtol=1e-6)
         networks = hm.sweep(
@@ -203,7 +204,7 @@ def test_processes_give_the_same_and_store(tmp_path: Path) -> None:
         )
     for one, other in zip(swept, hm.sweep(mixed, first, TIMES[:2], rtol=1e-6), strict=True):
         assert_same(one, other)
-    assert len(list(tmp_path.glob("*.nc"))) == 41
+    assert len(list(tmp_path.glob("*.nc"))) == 11
     here = hm.sweep(settings[:2], starts[:2], TIMES[:2], verb="simulate", dimension=20, replicas=2)
     for sample, same in zip(networks, here, strict=True):
         np.testing.assert_array_equal(sample.data["Q"], same.data["Q"])  # type: ignore[union-attr]
@@ -219,9 +220,10 @@ def test_simulations_depend_on_their_content_only(tmp_path: Path) -> None:
     np.testing.assert_array_equal(turned[0].data["R"], three[2].data["R"])  # type: ignore[union-attr]
     np.testing.assert_array_equal(turned[1].data["R"], three[1].data["R"])  # type: ignore[union-attr]
     assert len(list(tmp_path.glob("*.nc"))) == 6
-    same_start = hm.sweep(settings[:2], starts[0], TIMES[:2], **options)
-    noise = [s.data["R"].values - starts[0].R for s in same_start]  # type: ignore[union-attr]
-    assert abs(np.corrcoef(noise[0][:, 1].ravel(), noise[1][:, 1].ravel())[0, 1]) < 0.999
+    # all but equal rates: with common streams the networks would be all but equal too
+    close = [hm.OnlineSGD(learning_rate=rate) for rate in (0.3, 0.3 + 1e-12)]
+    one, other = (s.data["R"].values for s in hm.sweep(close, starts[0], TIMES[:2], **options))  # type: ignore[union-attr]
+    assert abs(one - other)[:, 1].min() > 1e-9
 
 
 def test_a_diverging_network_is_a_failure() -> None:
