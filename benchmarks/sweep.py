@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -33,7 +34,7 @@ from hermiton.verification.starts import default_start
 
 SYSTEMS, SUBSET, ROUNDS = 1000, 8, 5
 TIMES = np.array([0.0, 1000.0])
-TOLERANCES = {"rtol": 1e-8, "atol": 1e-10}
+RTOL, ATOL = 1e-8, 1e-10
 RATES = np.random.default_rng(0).uniform(0.3, 1.2, SYSTEMS)
 
 
@@ -47,7 +48,7 @@ def main() -> int:
     y0 = np.stack([one.start for one in bound], axis=1)
     parameters = np.stack([one.parameters for one in bound], axis=1)
     sizes = bound[0].sizes
-    final: dict[str, np.ndarray] = {}
+    final: dict[str, NDArray[np.float64]] = {}
 
     def in_lanes() -> None:
         final["lanes"] = integrate_lanes(
@@ -59,18 +60,19 @@ def main() -> int:
             work_size=lanes.work_size(sizes) * LANES,
             lanes=LANES,
             sort_by=RATES,
-            **TOLERANCES,
+            rtol=RTOL,
+            atol=ATOL,
         ).states[-1]
 
     def one_by_one() -> None:
-        runs = (integrate(one.compiled.rhs, one.start, TIMES, **one.arguments(), **TOLERANCES) for one in bound)
+        runs = (integrate(one.compiled.rhs, one.start, TIMES, **one.arguments(), rtol=RTOL, atol=ATOL) for one in bound)
         final["one by one"] = np.stack([run.states[-1] for run in runs], axis=1)
 
     def with_scipy() -> None:
         ends = []
         for rate in RATES[:SUBSET]:
             f = right_hand_side(2, 2, start.T, start.v, start.A, float(rate))
-            ends.append(solve_ivp(f, TIMES, bound[0].start, method="DOP853", **TOLERANCES).y[:, -1])
+            ends.append(solve_ivp(f, TIMES, bound[0].start, method="DOP853", rtol=RTOL, atol=ATOL).y[:, -1])
         final["solve_ivp + NumPy"] = np.stack(ends, axis=1)
 
     def verb() -> None:

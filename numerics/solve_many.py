@@ -188,7 +188,8 @@ def _rate(
     for array in compiled.system.parameters:
         shape = compiled.shape(array, sizes)
         if not shape:
-            return parameters[offset]
+            rates: NDArray[np.float64] = parameters[offset]
+            return rates
         offset += int(np.prod(shape))
     return None
 

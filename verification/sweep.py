@@ -443,7 +443,8 @@ def _derivations(settings: Sequence[Any]) -> list[_Shared]:
     found = []
     for setting in settings:
         content = {part.name: getattr(setting, part.name) for part in fields(setting)}
-        shared = next((one for kind, *rest, one in known if kind is type(setting) and _alike(content, *rest)), None)
+        alike = (one for kind, other, names, one in known if kind is type(setting) and _alike(content, other, names))
+        shared = next(alike, None)
         if shared is None:
             shared = _Shared(derive(setting))
             names = frozenset(array.binding for array in shared.system.parameters)

@@ -17,7 +17,7 @@ import sympy as sp
 from ..activation import Activation
 from ..balls import evaluate, gaussian_integral_1d, working_digits
 from ..derivation import CheckResult, Step
-from ..errors import DerivationError
+from ..errors import AccuracyError, AssumptionError, DerivationError
 from ..notation import z
 from .erf_family import ClosedForm, ErfFunction, covariance_symbols, derive_h2, derive_i2, derive_i4, derive_j2
 from .expectation import GaussianExpectation
@@ -120,8 +120,11 @@ class AtRationalPoints:
         for number in range(self.points):
             law = _random_covariance(size, number)
             point = {self.covariance[i, j]: law[i, j] for i in range(size) for j in range(size)}
-            with working_digits(_DIGITS):
-                difference = _enclose(lhs.xreplace(point)) - _enclose(rhs.xreplace(point))
+            try:
+                with working_digits(_DIGITS):
+                    difference = _enclose(lhs.xreplace(point)) - _enclose(rhs.xreplace(point))
+            except (AccuracyError, AssumptionError) as error:
+                raise DerivationError(f"{lhs} = {rhs} is not a real number at {law.tolist()}: {error}") from error
             if not difference.contains(0):
                 raise DerivationError(
                     f"not equal at the covariance {law.tolist()}:\n  lhs = {lhs}\n  rhs = {rhs}\n"
