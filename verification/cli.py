@@ -335,8 +335,10 @@ def report(
     out: Annotated[Path, typer.Option(metavar="FILE.html", help="The page.")] = Path("report/runs.html"),
 ) -> int:
     """Show stored runs and solutions on a page, with plots and provenance."""
+    from .cli_runs import check_folder
     from .runs_page import runs_page
 
+    check_folder("--out", out.expanduser().parent)
     print(f"report: {runs_page(files, out)}")
     return 0
 

@@ -50,7 +50,9 @@ def status_of(command: Callable[..., int]) -> Callable[..., int]:
             return INTERRUPTED
         except BrokenPipeError:
             # The reader of the output has gone, as `head` does: nobody to tell, and no verdict to report.
-            if sys.stdout is sys.__stdout__:  # or the interpreter would fail to flush it when it ends
+            if (
+                sys.__stdout__ is not None and sys.stdout is sys.__stdout__
+            ):  # or the interpreter would fail to flush it when it ends
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return CLOSED_PIPE
         except DerivationError as error:

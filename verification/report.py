@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,13 +144,24 @@ class ClaimTable:
         from rich.console import Console
 
         # A fixed width: text that goes into files and logs must not depend on the terminal.
-        console = Console(width=140, color_system=None, force_terminal=False, legacy_windows=False)
+        # Inside Jupyter rich would otherwise print the table there and then.
+        console = Console(width=140, color_system=None, force_terminal=False, force_jupyter=False, legacy_windows=False)
         with console.capture() as capture:
             console.print(self.rich)
         return capture.get()
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        """The table for a notebook, where 140 columns of text would wrap."""
+        columns = self.rich.columns
+        rows = [f"<tr>{''.join(f'<th>{escape(str(column.header))}</th>' for column in columns)}</tr>"]
+        for row in zip(*(column.cells for column in columns), strict=True):
+            cells = [f"<b>{escape(str(cell))}</b>" if str(cell) in _COLOURS else escape(str(cell)) for cell in row]
+            rows.append(f"<tr><td style='text-align:left'>{'</td><td>'.join(cells)}</td></tr>")
+        title, caption = escape(str(self.rich.title)), escape(str(self.rich.caption))
+        return f"<p><b>{title}</b></p>\n<table>\n" + "\n".join(rows) + f"\n</table>\n<p>{caption}</p>"
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,7 +87,8 @@ def runs_page(paths: Sequence[Path], target: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    runs = [_section(path, read_run(path)) for path in paths]
+    data = [read_run(path) for path in paths]  # all are read before the first is drawn
+    runs = [_section(path, run) for path, run in zip(paths, data, strict=True)]
     page = environment.get_template("runs.html.jinja").render(runs=runs)
     return write_whole(target, page.encode(), "page")
 

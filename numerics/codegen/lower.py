@@ -220,7 +220,7 @@ class _Lowering:
         maps: list[Statement] = []
         resets: list[Statement] = []
         for coefficient, nest, summand in sums:
-            term = self._sum(coefficient, nest, summand, indices, extent)
+            term = self.sum(coefficient, nest, summand, indices, extent)
             (buffered if term.maps else before).update(
                 {n: [*(buffered if term.maps else before).get(n, []), *s] for n, s in term.before.items()}
             )
@@ -278,7 +278,7 @@ class _Lowering:
                     statements.append(Loop(index, sp.Integer(0), hoisted.row, (assignment,)))
         return statements
 
-    def _sum(
+    def sum(
         self,
         coefficient: sp.Expr,
         nest: Sequence[tuple[sp.Symbol, sp.Expr]],
@@ -286,96 +286,84 @@ class _Lowering:
         free: tuple[sp.Symbol, ...],
         extent: dict[sp.Symbol, sp.Expr],
     ) -> _Term:
-        """One term ``coefficient * sum_a sum_b summand``, with symmetry, separation, hoisting and splitting."""
-        summed = tuple(index for index, _ in nest)
-        extent = {**extent, **dict(nest)}
-        triangle = len(nest) == 2 and nest[0][1] == nest[1][1] and self.is_symmetric(summand, *summed)
-        full = frozenset((*free, *summed))
+        """One term ``coefficient * sum_a sum_b summand``: through a buffer if a factor has a vectorised function."""
+        loops = _SumLoops(free, tuple(index for index, _ in nest), {**extent, **dict(nest)})
+        loops.triangle = len(nest) == 2 and nest[0][1] == nest[1][1] and self.is_symmetric(summand, *loops.summed)
         value = self.inline(summand)
-        factors = list(sp.Mul.make_args(value))
-        vector = [f for f in factors if isinstance(f, tuple(VECTORISED)) and _indices(f, full) == full]
-        hoister = self._hoister(free, summed, extent)
-        term = _Term()
-        if len(vector) == 1 and summed:
-            function: sp.Expr = vector[0]
-            factors.remove(function)
-            buffer = f"{VECTORISED[type(function)]}_{self.rows}"
-            counter = sp.Symbol(f"n{self.rows}", integer=True)
-            argument = function.args[0]
-            if len(summed) == 2:
-                argument = separate(argument, *summed)
-            argument = hoister.hoist(argument, full)
-            entry = sp.IndexedBase(sp.Symbol(buffer, real=True))[counter]
-            fill: list[Statement] = [Assign(entry, argument), Counter(counter)]
-            for n in range(len(summed) - 1, -1, -1):
-                start = summed[0] if triangle and n == 1 else sp.Integer(0)
-                fill = [Loop(summed[n], start, extent[summed[n]], tuple(fill))]
-            self.work(buffer, tuple(extent[i] for i in (*free, *summed)))
-            term.filling = fill
-            term.maps = [VectorMap(VECTORISED[type(function)], buffer, counter)]
-            term.resets = [Counter(counter, reset=True)]
-            for level in range(len(free) + 1):
-                term.before[level] = self._hoisted(hoister, level)
-            core: sp.Expr = entry
-            after: list[Statement] = [Counter(counter)]
-            weights = self._hoister(free, summed, extent)
-            scale = sp.Mul(coefficient, *(f for f in factors if not _indices(f, frozenset(summed))))
-            inner = [f for f in factors if _indices(f, frozenset(summed))]
-            term.reduction, accumulated = self._reduce(free, summed, extent, inner, core, after, triangle, weights)
-            # The scale is hoisted where the reduction runs, so it is part of the final expression.
-            term.value = sp.Mul(scale, accumulated)
-            return term
-        if len(summed) == 2:
-            value = separate(value, *summed)
-        factors = list(sp.Mul.make_args(value))
-        scale = sp.Mul(coefficient, *(f for f in factors if not _indices(f, frozenset(summed))))
-        inner = [f for f in factors if _indices(f, frozenset(summed))]
-        simple = [f for f in inner if len(_indices(f, frozenset(summed))) == 1 and (f.is_Atom or f.is_Indexed)]
-        core = sp.Mul(*(f for f in inner if f not in simple))
-        core = hoister.hoist(core, _indices(core, full))
-        for level in range(len(free) + 1):
-            term.before[level] = self._hoisted(hoister, level)
-        term.reduction, accumulated = self._reduce(free, summed, extent, simple, core, [], triangle, hoister)
-        term.value = sp.Mul(scale, accumulated)
-        return term
+        everywhere = [
+            f
+            for f in sp.Mul.make_args(value)
+            if isinstance(f, tuple(VECTORISED)) and _indices(f, loops.all) == loops.all
+        ]
+        if len(everywhere) == 1:
+            return self.buffered_sum(coefficient, value, everywhere[0], loops)
+        return self.direct_sum(coefficient, value, loops)
 
-    def _reduce(
-        self,
-        free: tuple[sp.Symbol, ...],
-        summed: tuple[sp.Symbol, ...],
-        extent: dict[sp.Symbol, sp.Expr],
-        weights: list[sp.Expr],
-        core: sp.Expr,
-        after: list[Statement],
-        triangle: bool,
-        hoister: Hoister,
+    def buffered_sum(self, coefficient: sp.Expr, value: sp.Expr, function: sp.Expr, loops: _SumLoops) -> _Term:
+        """Arguments first, then the function of all of them at once, then the weighted sum (pass 6, *split*)."""
+        hoister = self._hoister(loops.free, loops.summed, loops.extent)
+        buffer = f"{VECTORISED[type(function)]}_{self.rows}"
+        self.work(buffer, tuple(loops.extent[i] for i in (*loops.free, *loops.summed)))
+        counter = sp.Symbol(f"n{self.rows}", integer=True)
+        entry = sp.IndexedBase(sp.Symbol(buffer, real=True))[counter]
+        argument = function.args[0]
+        if len(loops.summed) == 2:
+            argument = separate(argument, *loops.summed)
+        filling: tuple[Statement, ...] = (Assign(entry, hoister.hoist(argument, loops.all)), Counter(counter))
+        factors = [f for f in sp.Mul.make_args(value) if f is not function]
+        scale, weights = loops.split(factors)
+        reduction, accumulated = self.reduce(loops, weights, entry, [Counter(counter)], f"s{self.rows}_")
+        return _Term(
+            before={level: self._hoisted(hoister, level) for level in range(len(loops.free) + 1)},
+            filling=list(loops.nest(filling)),
+            maps=[VectorMap(VECTORISED[type(function)], buffer, counter)],
+            resets=[Counter(counter, reset=True)],
+            reduction=reduction,
+            value=sp.Mul(coefficient, *scale, accumulated),
+        )
+
+    def direct_sum(self, coefficient: sp.Expr, value: sp.Expr, loops: _SumLoops) -> _Term:
+        """A sum whose summand is evaluated where it is added."""
+        hoister = self._hoister(loops.free, loops.summed, loops.extent)
+        if len(loops.summed) == 2:
+            value = separate(value, *loops.summed)
+        scale, rest = loops.split(list(sp.Mul.make_args(value)))
+        weights = [f for f in rest if len(_indices(f, frozenset(loops.summed))) == 1 and (f.is_Atom or f.is_Indexed)]
+        core = sp.Mul(*(f for f in rest if f not in weights))
+        core = hoister.hoist(core, _indices(core, loops.all))
+        reduction, accumulated = self.reduce(loops, weights, core, [], f"s{self.rows}_")
+        return _Term(
+            before={level: self._hoisted(hoister, level) for level in range(len(loops.free) + 1)},
+            reduction=reduction,
+            value=sp.Mul(coefficient, *scale, accumulated),
+        )
+
+    def reduce(
+        self, loops: _SumLoops, weights: list[sp.Expr], core: sp.Expr, after: list[Statement], prefix: str
     ) -> tuple[list[Statement], sp.Symbol]:
         """Nested accumulation of ``weights * core``; in a triangle the diagonal enters with one half, then all doubles.
 
         For a symmetric summand f_a f_b x_ab the sum is sum_a 2 f_a (f_a x_aa / 2 + sum_{b > a} f_b x_ab).
         """
-        outer_weight = {
-            index: sp.Mul(*(w for w in weights if _indices(w, frozenset(summed)) == frozenset((index,))))
-            for index in summed
-        }
-        mixed = [w for w in weights if len(_indices(w, frozenset(summed))) > 1]
-        core = sp.Mul(core, *mixed)
-        names = [self.scalar(f"s{hoister.prefix[1:]}{n}") for n in range(len(summed))]
-        last = summed[-1]
-        step = Accumulate(names[-1], outer_weight[last] * core)
-        if triangle:
+        summed = loops.summed
+        own = {i: sp.Mul(*(w for w in weights if _indices(w, frozenset(summed)) == frozenset((i,)))) for i in summed}
+        core = sp.Mul(core, *(w for w in weights if len(_indices(w, frozenset(summed))) > 1))
+        names = [self.scalar(f"{prefix}{n}") for n in range(len(summed))]
+        step = Accumulate(names[-1], own[summed[-1]] * core)
+        if loops.triangle:
             a, b = summed
-            diagonal = (sp.Rational(1, 2) * outer_weight[b] * core).xreplace({b: a})
-            body: list[Statement] = [Assign(names[1], diagonal), *after]
-            body.append(Loop(b, a + 1, extent[b], (step, *after)))
-            body.append(Accumulate(names[0], 2 * outer_weight[a] * names[1]))
-            return [Assign(names[0], sp.Integer(0)), Loop(a, sp.Integer(0), extent[a], tuple(body))], names[0]
+            body = (
+                Assign(names[1], (sp.S.Half * own[b] * core).xreplace({b: a})),
+                *after,
+                Loop(b, a + 1, loops.extent[b], (step, *after)),
+                Accumulate(names[0], 2 * own[a] * names[1]),
+            )
+            return [Assign(names[0], sp.S.Zero), Loop(a, sp.S.Zero, loops.extent[a], body)], names[0]
         nest: list[Statement] = [step, *after]
         for n in range(len(summed) - 1, -1, -1):
-            loop = Loop(summed[n], sp.Integer(0), extent[summed[n]], tuple(nest))
-            nest = [Assign(names[n], sp.Integer(0)), loop]
+            nest = [Assign(names[n], sp.S.Zero), Loop(summed[n], sp.S.Zero, loops.extent[summed[n]], tuple(nest))]
             if n:
-                nest.append(Accumulate(names[n - 1], outer_weight[summed[n - 1]] * names[n]))
+                nest.append(Accumulate(names[n - 1], own[summed[n - 1]] * names[n]))
         return nest, names[0]
 
     # -- the whole program ------------------------------------------------------------------------------------------
@@ -440,6 +428,33 @@ class _Lowering:
         axes = {axis for a in self.arrays.values() for axis in a.axes if axis.parts}
         derived = tuple((sp.Symbol(f"n_{axis.name}"), axis.size) for axis in sorted(axes, key=lambda axis: axis.name))
         return Program(name, sizes, derived, tuple(self.places), tuple(self.scalars), tuple(self.body))
+
+
+@dataclass
+class _SumLoops:
+    """The loops around a summand: the target's, then the sum's."""
+
+    free: tuple[sp.Symbol, ...]
+    summed: tuple[sp.Symbol, ...]
+    extent: dict[sp.Symbol, sp.Expr]
+    triangle: bool = False
+
+    @property
+    def all(self) -> frozenset[sp.Symbol]:
+        """All loop indices."""
+        return frozenset((*self.free, *self.summed))
+
+    def split(self, factors: Sequence[sp.Expr]) -> tuple[list[sp.Expr], list[sp.Expr]]:
+        """Factors that can be pulled out of the sum, and the others."""
+        inside = [f for f in factors if _indices(f, frozenset(self.summed))]
+        return [f for f in factors if f not in inside], inside
+
+    def nest(self, body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+        """The sum's loops around a body."""
+        for n in range(len(self.summed) - 1, -1, -1):
+            start = self.summed[0] if self.triangle and n == 1 else sp.S.Zero
+            body = (Loop(self.summed[n], start, self.extent[self.summed[n]], body),)
+        return body
 
 
 @dataclass

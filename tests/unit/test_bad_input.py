@@ -467,7 +467,7 @@ class Counting(Executor):
 
 def run(executor: Executor | None = None, **options: Any) -> Sample:
     return hm.simulate(
-        linear(), overlaps(), [0.5], dimension=20, replicas=6, store="runs", executor=executor, **options
+        linear(), overlaps(), [0.5], dimension=20, replicas=3, store="runs", executor=executor, **options
     )
 
 
@@ -480,25 +480,25 @@ def test_an_interrupted_simulation_resumes() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        hm.simulate(linear(), overlaps(), [0.5], dimension=20, replicas=6, store="runs", progress=interrupt)
+        hm.simulate(linear(), overlaps(), [0.5], dimension=20, replicas=3, store="runs", progress=interrupt)
     kept = {path.name for path in Path("runs").iterdir()}
-    assert 2 <= len(kept) <= 6 and all(name.endswith(".nc") for name in kept)
+    assert 2 <= len(kept) <= 3 and all(name.endswith(".nc") for name in kept)
     again = Counting()
     resumed = run(again)
-    assert again.ran == 6 - len(kept)
+    assert again.ran == 3 - len(kept)
     assert {path.name for path in Path("runs").iterdir()} >= kept
-    afresh = hm.simulate(linear(), overlaps(), [0.5], dimension=20, replicas=6)
+    afresh = hm.simulate(linear(), overlaps(), [0.5], dimension=20, replicas=3)
     assert resumed.data.drop_attrs().equals(afresh.data.drop_attrs())
 
 
 def test_only_the_missing_networks_run() -> None:
-    first = Counting(interrupt_at=4)
+    first = Counting(interrupt_at=2)
     with pytest.raises(KeyboardInterrupt):
         run(first)
-    assert first.ran == 4
+    assert first.ran == 2
     assert not list(Path().glob("runs/*"))  # the executor was interrupted before it handed anything out
     run(progress=False)
-    assert len(list(Path("runs").iterdir())) == 6
+    assert len(list(Path("runs").iterdir())) == 3
     for path in sorted(Path("runs").iterdir())[:2]:
         path.unlink()
     again = Counting()
@@ -509,7 +509,7 @@ def test_only_the_missing_networks_run() -> None:
     assert idle.ran == 0
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a netCDF file", None])
+@pytest.mark.parametrize("damage", [b"not a netCDF file", None])
 def test_a_damaged_run_is_run_again(damage: bytes | None) -> None:
     before = run()
     victim = sorted(Path("runs").iterdir())[0]
@@ -523,7 +523,7 @@ def test_a_damaged_run_is_run_again(damage: bytes | None) -> None:
     idle = Counting()
     run(idle)  # repaired: no warning, nothing to run
     assert idle.ran == 0
-    assert len(list(Path("runs").iterdir())) == 6
+    assert len(list(Path("runs").iterdir())) == 3
 
 
 def test_a_failing_network_leaves_the_finished_ones() -> None:
