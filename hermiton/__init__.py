@@ -22,9 +22,8 @@ if TYPE_CHECKING:  # the same table for mypy, pyright and editors; tests/packagi
     from hermiton.theory.notation import z
     from hermiton.theory.online_sgd import Isotropic, OnlineSGD
     from hermiton.verification.report import Report
-    from hermiton.verification.simulate import simulate
     from hermiton.verification.sweep import sweep
-    from hermiton.verification.verify import verify
+    from hermiton.verification.verbs import simulate, verify
 
     __version__: str
 
@@ -63,10 +62,10 @@ _HOME = {
     "VerificationError": ("hermiton.theory.errors", "VerificationError"),
     "derive": ("hermiton.numerics.derive", "derive"),
     "gaussian_expectation": ("hermiton.theory.gaussian.expectation", "gaussian_expectation"),
-    "simulate": ("hermiton.verification.simulate", "simulate"),
+    "simulate": ("hermiton.verification.verbs", "simulate"),
     "solve": ("hermiton.numerics.solve", "solve"),
     "sweep": ("hermiton.verification.sweep", "sweep"),
-    "verify": ("hermiton.verification.verify", "verify"),
+    "verify": ("hermiton.verification.verbs", "verify"),
     "z": ("hermiton.theory.notation", "z"),
 }
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from .quadrature import GaussianRule
 
-__all__ = ["BoundSystem", "UnfinishedError", "bind", "bind_compiled", "solve", "tolerances"]
+__all__ = ["BoundSystem", "UnfinishedError", "bind", "bind_compiled", "output_times", "solve", "tolerances"]
 
 # The less accurate of the two runs, whose distance is the error estimate, has a tolerance this much larger.
 _LOOSER = 10.0
@@ -164,7 +164,8 @@ def bind_compiled(compiled: CompiledSystem, setting: Any, start: Any) -> BoundSy
     )
 
 
-def _times(times: ArrayLike) -> NDArray[np.float64]:
+def output_times(times: ArrayLike) -> NDArray[np.float64]:
+    """Output times as an array; refused if they do not increase from 0 on."""
     try:
         grid = np.array(times, dtype=np.float64)
     except (TypeError, ValueError):
@@ -276,7 +277,7 @@ def solve(
     *Validity.* Errors are twice the distance to a solution at ten times the tolerance, and where moments are
     integrated, at a coarser quadrature, but no less than the tolerance of a step: an estimate, no bound.
     """
-    grid = _times(times)
+    grid = output_times(times)
     rtol, absolute = tolerances(rtol, atol)
     source = derive(setting) if derivation is None else derivation
     system = source.systems[0]

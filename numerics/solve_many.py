@@ -20,7 +20,7 @@ from .codegen.kernel import CompiledSystem, compile_system
 from .ode import LaneTrajectories, integrate_lanes
 from .provenance import provenance
 from .solution import Solution
-from .solve import UnfinishedError, _times, bind_compiled, estimated_error, tolerances
+from .solve import UnfinishedError, bind_compiled, estimated_error, output_times, tolerances
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -106,7 +106,7 @@ def solve_many(
     *Validity.* That the settings share the equations is the caller's word; `hermiton.sweep` sees to it. Errors are
     estimated as in `solve`: by the distance to a solution at ten times the tolerance.
     """
-    grid = _times(times)
+    grid = output_times(times)
     relative, absolute = tolerances(rtol, atol)
     equations = _common_system(settings, starts, system)
     compiled = compile_system(equations, "lanes")

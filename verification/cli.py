@@ -268,7 +268,7 @@ def simulate(
     chosen = {key: value for key, value in run.items() if key in ("dimension", "replicas", "method", "precision")}
     chosen |= {key: value for key, value in (("dimension", dimension), ("replicas", replicas)) if value is not None}
     from .cli_runs import default_store, open_executor, resumable
-    from .simulate import simulate as verb
+    from .verbs import simulate as verb
 
     with (
         resumable(default_store() if store is None else store, fresh) as kept,

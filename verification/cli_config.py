@@ -64,7 +64,7 @@ def read_config(
     """
     from ..numerics.overlaps import Overlaps
     from ..theory.online_sgd import OnlineSGD
-    from .starts import default_start
+    from .online_sgd import default_start
 
     tables = _tables(path) if path is not None else {}
     names = [part.name for part in fields(OnlineSGD) if part.name != "inputs"]

@@ -109,7 +109,7 @@ def _verify_one(
         derivation = derive(setting)
 
     def verified(count: int, mark: Callable[[str], None] | None = None) -> Report:
-        from .verify import verify
+        from .verbs import verify
 
         with display.stages() as stages:
 
@@ -142,9 +142,7 @@ def _verify_one(
 
 def _warm_up(setting: Any, run: Mapping[str, Any], replicas: int) -> None:
     """Check the arguments and compile the networks, so that neither waits for the derivation or spoils the timing."""
-    from .simulate import simulate_online_sgd
-    from .starts import default_start
-    from .verify import check_verification
+    from .online_sgd import check_verification, default_start, simulate_online_sgd
 
     start = run["start"] or default_start(setting)
     method, precision = run["method"], run["precision"]

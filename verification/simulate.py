@@ -7,28 +7,25 @@ and a stored replica is never run again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import singledispatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ..numerics.overlaps import Overlaps
 from ..numerics.progress import reporter
-from ..numerics.provenance import provenance
 from ..numerics.solution import write_netcdf
-from ..theory.errors import AccuracyError, VerificationError, argument_error
-from ..theory.online_sgd import OnlineSGD
+from ..theory.errors import AccuracyError, argument_error
 from .store import RunStore
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Sample", "check_run", "seed_of", "simulate"]
+__all__ = ["Sample", "Seed", "run_replicas", "seed_of", "simulate"]
 
 Seed = int | np.random.SeedSequence | np.random.Generator
 
@@ -114,7 +111,7 @@ def simulate(setting: object, *arguments: object, **options: object) -> Sample:
     Parameters
     ----------
     setting : OnlineSGD
-        What to simulate; further arguments depend on it, see `simulate_online_sgd`.
+        What to simulate; further arguments depend on it: see its chapter, `hermiton.verification.online_sgd`.
 
     Returns
     -------
@@ -128,152 +125,7 @@ def simulate(setting: object, *arguments: object, **options: object) -> Sample:
     raise argument_error("setting", setting, "is not a setting", "pass one of hermiton's settings, such as OnlineSGD()")
 
 
-@simulate.register
-def simulate_online_sgd(
-    setting: OnlineSGD,
-    start: Overlaps,
-    times: ArrayLike,
-    *,
-    dimension: int | None = None,
-    method: Literal["network", "overlaps"] = "network",
-    replicas: int = 16,
-    precision: Literal["float64", "float32"] = "float64",
-    rng: Seed = 0,
-    store: str | Path | RunStore | None = None,
-    executor: Executor | None = None,
-    progress: bool | Callable[[float], object] = False,
-) -> Sample:
-    """Train real two-layer networks by online SGD, or run the exact chain of their overlaps.
-
-    Parameters
-    ----------
-    setting : OnlineSGD
-        Activations, widths, rates and noise.
-    start : Overlaps
-        Start of every replica. If it was made from weights, the network starts from exactly these; else each replica
-        draws weights that have exactly these overlaps.
-    times : (T,) array
-        Increasing times in units of steps/N at which overlaps are recorded.
-    dimension : int, optional
-        Input dimension N, at least K + M; by default that of the start's weights, else 1000.
-    method : {"network", "overlaps"}
-        Real weights and inputs, or the exact Markov chain of the overlaps for Gaussian inputs, whose cost does not
-        depend on N.
-    replicas : int
-        Number of independent runs.
-    precision : {"float64", "float32"}
-        Of the network's weights; float32 is several times faster.
-    rng : int, SeedSequence or Generator
-        Seed. Replica r draws from a stream of its own, whatever the number of replicas and workers.
-    store : path or RunStore, optional
-        Folder of stored runs: replicas found there are not run again, so an interrupted simulation resumes.
-    executor : concurrent.futures.Executor, optional
-        Where replicas run; by default one thread a core.
-    progress : bool or callable
-        Whether to show a progress bar, or what to call with the fraction done.
-
-    Returns
-    -------
-    Sample
-        ``generalization_error``, ``Q``, ``R``, ``v`` with dimensions replica, time, ... The error is computed from the
-        overlaps, without test-set noise.
-
-    Raises
-    ------
-    AssumptionError
-        If an argument is out of range or does not fit.
-    AccuracyError
-        If a run diverges; says when.
-    """
-    import xarray as xr
-
-    grid, size = check_run(setting, start, times, dimension, method, replicas, precision)
-    entropy, key = seed_of(rng)
-    if store is not None and not isinstance(store, str | Path | RunStore):
-        raise argument_error("store", store, "is no store", "pass a folder, such as 'runs/', or a RunStore")
-    if executor is not None and not isinstance(executor, Executor):
-        raise argument_error("executor", executor, "is no executor", "pass one of concurrent.futures, or leave it out")
-    exact = method == "network" and start.weights is not None
-    common: dict[str, Any] = {
-        "chapter": "online_sgd",
-        "student": str(setting.student.expression),  # type: ignore[union-attr]
-        "teacher": str(setting.teacher.expression),  # type: ignore[union-attr]
-        "rates": [float(setting.learning_rate), float(setting.second_layer_rate), float(setting.noise)],
-        "start": {name: getattr(start, name) for name in ("Q", "R", "T", "v", "A")},
-        "weights": list(start.weights) if exact and start.weights is not None else None,
-        "times": grid,
-        "dimension": size,
-        "method": method,
-        "precision": precision if method == "network" else "float64",
-        "entropy": entropy,
-        "spawn_key": list(key),
-    }
-    runs = _map(
-        _online_sgd_replica,
-        [{**common, "replica": r} for r in range(replicas)],
-        setting,
-        RunStore(store) if isinstance(store, str | Path) else store,
-        executor,
-        progress,
-    )
-    data = xr.concat(runs, dim="replica", join="exact", combine_attrs="drop")
-    record = provenance(
-        seed=entropy, spawn_key=key, method=method, dimension=size, replicas=replicas, precision=common["precision"]
-    )
-    return Sample(setting, data, record)
-
-
-def check_run(
-    setting: OnlineSGD,
-    start: Overlaps,
-    times: ArrayLike,
-    dimension: int | None,
-    method: str,
-    replicas: int,
-    precision: str,
-) -> tuple[NDArray[np.float64], int]:
-    """Times (T,) and dimension of a run.
-
-    Raises
-    ------
-    AssumptionError
-        If an argument of `simulate_online_sgd` is out of range or does not fit.
-    """
-    from ..numerics.solve import _times
-
-    grid = _times(times)
-    if isinstance(replicas, bool) or not isinstance(replicas, int | np.integer) or replicas < 1:
-        raise argument_error("replicas", replicas, "is not a positive integer", "run at least one network")
-    for name, value, known in (
-        ("method", method, ("network", "overlaps")),
-        ("precision", precision, ("float64", "float32")),
-    ):
-        if value not in known:
-            raise argument_error(name, value, "is unknown", f"choose one of {known}")
-    return grid, _dimension(setting, start, dimension, method)
-
-
-def _dimension(setting: OnlineSGD, start: Overlaps, dimension: int | None, method: str) -> int:
-    if not isinstance(start, Overlaps):
-        raise argument_error("start", start, "is not an Overlaps", "pass hermiton.Overlaps(Q=, R=, T=, v=, A=)")
-    if start.R.shape != (setting.hidden, setting.teacher_hidden):
-        problem = f"has widths {start.R.shape}, but the setting has {(setting.hidden, setting.teacher_hidden)}"
-        raise argument_error("start", start.R.shape, problem, "make hidden and teacher_hidden agree with the start")
-    own = start.weights[0].shape[1] if start.weights is not None else None
-    size = (own or 1000) if dimension is None else dimension
-    if isinstance(size, bool) or not isinstance(size, int | np.integer):
-        raise argument_error("dimension", size, "is not an integer", "pass the number of inputs N")
-    if method == "network" and own is not None and size != own:
-        problem = f"differs from the {own} inputs of the start's weights"
-        raise argument_error("dimension", size, problem, f"leave it out, or pass {own}")
-    units = setting.hidden + setting.teacher_hidden
-    if size < units:
-        problem = f"is smaller than K + M = {units}"
-        raise argument_error("dimension", size, problem, "weights with given overlaps need that many directions")
-    return int(size)
-
-
-def _map(
+def run_replicas(
     task: Callable[[dict[str, Any], Any], dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]],
     specifications: list[dict[str, Any]],
     setting: Any,
@@ -281,7 +133,28 @@ def _map(
     executor: Executor | None,
     progress: bool | Callable[[float], object],
 ) -> list[xr.Dataset]:
-    """Run a task for each specification, except where its result is stored; results in the order given."""
+    """Run a task for each specification, except where its result is stored.
+
+    Parameters
+    ----------
+    task : callable
+        Pure and picklable: from a specification and the setting to variables, as ``{name: (dimensions, array)}``.
+    specifications : list of dict
+        What to run; each names its result in the store.
+    setting : object
+        Handed through.
+    store : RunStore, optional
+        Stored results.
+    executor : concurrent.futures.Executor, optional
+        Where tasks run; one thread a core by default.
+    progress : bool or callable
+        As in `reporter`.
+
+    Returns
+    -------
+    list of xarray.Dataset
+        In the order given.
+    """
     import xarray as xr
 
     results: list[Any] = [store.load(s) if store is not None else None for s in specifications]
@@ -317,70 +190,3 @@ def _map(
         if own:
             pool.shutdown(wait=True, cancel_futures=True)
     return results
-
-
-def _online_sgd_replica(
-    specification: Mapping[str, Any], setting: OnlineSGD
-) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]:
-    """One run, from its specification alone (the setting only names the activations)."""
-    from .functions import scalar_functions
-    from .networks.generalization import generalization_error
-    from .networks.online_sgd import run_network
-    from .networks.online_sgd_overlaps import run_overlaps
-    from .networks.weights import draw_weights
-
-    student = scalar_functions(setting.student)
-    teacher = scalar_functions(setting.teacher)
-    start = specification["start"]
-    key = (*specification["spawn_key"], specification["replica"])
-    weights_seed, steps_seed = (
-        np.random.SeedSequence(specification["entropy"], spawn_key=(*key, stream)) for stream in range(2)
-    )
-    learning_rate, second_layer_rate, noise = specification["rates"]
-    options: dict[str, Any] = {
-        "activation": student.value,
-        "derivative": student.derivative,
-        "teacher_activation": teacher.value,
-        "learning_rate": learning_rate,
-        "second_layer_rate": second_layer_rate,
-        "noise": noise,
-        "times": specification["times"],
-        "rng": steps_seed,
-    }
-    try:
-        if specification["method"] == "overlaps":
-            gram = (start["Q"], start["R"], start["T"])
-            run = run_overlaps(*gram, start["v"], start["A"], dimension=specification["dimension"], **options)
-        else:
-            if specification["weights"] is not None:
-                weights, teacher_weights = specification["weights"]
-            else:
-                weights, teacher_weights = draw_weights(
-                    start["Q"], start["R"], start["T"], specification["dimension"], weights_seed
-                )
-            options["precision"] = specification["precision"]
-            run = run_network(weights, teacher_weights, start["v"], start["A"], **options)
-    except ValueError as error:
-        raise VerificationError(f"replica {specification['replica']}: {error}") from error
-    if run.diverged:
-        raise AccuracyError(
-            f"the network of replica {specification['replica']} diverges at t={run.divergence_time:.6g} "
-            f"(dimension {specification['dimension']}): lower the learning rate, raise the dimension or stop earlier"
-        )
-    test_error = generalization_error(
-        run.Q,
-        run.R,
-        start["T"],
-        run.v,
-        start["A"],
-        student.value,
-        teacher.value,
-        kinks=student.kinks,
-        teacher_kinks=teacher.kinks,
-    )
-    return {
-        "generalization_error": (("time",), np.asarray(test_error)),
-        "Q": (("time", "i", "k"), run.Q),
-        "R": (("time", "i", "n"), run.R),
-        "v": (("time", "i"), run.v),
-    }

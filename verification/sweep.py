@@ -23,18 +23,18 @@ from numpy.typing import ArrayLike, NDArray
 from ..numerics.overlaps import Overlaps
 from ..numerics.progress import reporter
 from ..numerics.solution import Solution
-from ..numerics.solve import UnfinishedError, _times, solve, tolerances
+from ..numerics.solve import UnfinishedError, output_times, solve, tolerances
 from ..numerics.solve_many import LANES, Failure, solve_many
 from ..theory.derivation import Derivation
 from ..theory.derive import derive
 from ..theory.errors import AccuracyError, argument_error
 from ..theory.online_sgd import OnlineSGD
 from ..theory.systems import OdeSystem
+from .online_sgd import DEFAULT_TIMES, default_start
 from .report import Report
-from .simulate import Sample, Seed, seed_of, simulate
-from .starts import default_start
+from .simulate import Sample, Seed, seed_of
 from .store import RunStore, canonical_json
-from .verify import _DEFAULT_TIMES, verify
+from .verbs import simulate, verify
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -194,7 +194,7 @@ def sweep(
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise argument_error("executor", executor, "is no executor", "pass a concurrent.futures.Executor or None")
     first = _starts(members, starts)
-    grid = _times(_DEFAULT_TIMES if times is None else times)
+    grid = output_times(DEFAULT_TIMES if times is None else times)
     tolerances(rtol, options.get("atol"))
     _check_options(verb, members, options)
     keep = RunStore(store) if isinstance(store, str | Path) else store

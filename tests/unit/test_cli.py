@@ -20,8 +20,8 @@ from hermiton.numerics.codegen.cache import CacheWarning
 from hermiton.theory import online_sgd
 from hermiton.theory.systems import OdeSystem
 from hermiton.verification import cli_console, cli_runs, cli_verify
+from hermiton.verification import online_sgd as chapter
 from hermiton.verification import simulate as simulate_module
-from hermiton.verification import verify as verify_module
 from hermiton.verification.cli import main
 
 # A network whose equations need no time: linear, one unit on one unit.
@@ -47,7 +47,7 @@ def quick_derivation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the statements that hold for every activation, whose checks take seconds; tests of theory run them."""
     monkeypatch.setattr(online_sgd, "_general", lambda train_second_layer: online_sgd._increments())
     monkeypatch.setattr(online_sgd, "_specialised", QUICK)
-    monkeypatch.setattr(verify_module, "_MEASURING_REPLICAS", 20)
+    monkeypatch.setattr(chapter, "_MEASURING_REPLICAS", 20)
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ def test_ctrl_c_keeps_finished_networks_and_the_same_command_resumes(
             return verify("--margin", "0.5")
         return main(["simulate", "online-sgd", "--config", config(RUN), "--replicas", "8", "--store", "runs"])
 
-    replica = simulate_module._online_sgd_replica
+    replica = chapter._replica
 
     def slowing(specification: dict[str, object], setting: object) -> object:
         if int(specification["replica"]) >= 3:  # type: ignore[call-overload]
@@ -307,7 +307,7 @@ def test_ctrl_c_keeps_finished_networks_and_the_same_command_resumes(
 
     with monkeypatch.context() as patched:
         patched.setattr(cli_console.Display, "stages", interrupt_after(3))
-        patched.setattr(simulate_module, "_online_sgd_replica", slowing)
+        patched.setattr(chapter, "_replica", slowing)
         patched.setattr(simulate_module, "ThreadPoolExecutor", lambda count: ThreadPoolExecutor(1))
         assert run() == 130
     err = capsys.readouterr().err

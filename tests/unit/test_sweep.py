@@ -15,7 +15,7 @@ from hermiton.numerics.solution import Solution
 from hermiton.numerics.solve import UnfinishedError
 from hermiton.theory.derive import derive
 from hermiton.verification import sweep as sweeping
-from hermiton.verification.starts import default_start
+from hermiton.verification.online_sgd import default_start
 from hermiton.verification.sweep import Failure
 
 TIMES = np.array([0.0, 0.7, 3.0, 20.0])
