@@ -264,6 +264,10 @@ def covariance_symbol(i: int, j: int) -> sp.Symbol:
     return sp.Symbol(f"c{low}{high}", real=True)
 
 
+# Operations of a closed form that still fits on a page.
+_PRINTABLE = 150
+
+
 class MomentFunction(sp.Function):  # type: ignore[misc]
     """A moment by name, applied to field indices; it has no value of its own."""
 
@@ -373,8 +377,14 @@ class OdeSystem:
         return all(m.closed_form is not None for m in self.moments)
 
     def latex_equations(self) -> list[tuple[str, str]]:
-        """LaTeX of every definition and equation, as (left-hand side, right-hand side)."""
+        """LaTeX of every closed form, definition and equation, as (left-hand side, right-hand side).
+
+        A closed form is written in the covariances c_ij of its slots; one that would fill pages is left out.
+        """
         rows = []
+        for moment in self.moments:
+            if moment.closed_form is not None and moment.closed_form.count_ops() <= _PRINTABLE:
+                rows.append((_moment_latex(moment.name), sp.latex(moment.closed_form)))
         for d in self.definitions:
             if isinstance(d, Definition):
                 rows.append((_entry_latex(d.target, d.indices), sp.latex(d.value)))
