@@ -35,7 +35,8 @@ def derive(setting: object) -> Derivation:
     Examples
     --------
     >>> from hermiton.theory.online_sgd import OnlineSGD
-    >>> derive(OnlineSGD(student="he2", teacher="he2", hidden=1, teacher_hidden=1)).standing
-    'derived'
+    >>> derivation = derive(OnlineSGD(student="he2", teacher="he2", hidden=1, teacher_hidden=1))
+    >>> derivation.statement("rate_Q").standing, derivation.standing  # that a run follows its mean is cited
+    ('derived', 'cited')
     """
     return replace(derive_in_theory(setting), kernel_source=kernel_source)

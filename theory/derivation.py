@@ -240,7 +240,10 @@ class Derivation:
 
     @property
     def standing(self) -> str:
-        """The weakest standing among the statements."""
+        """The weakest standing among the statements; "stated" if a system has an equation that no statement ends in."""
+        proved = {statement.rhs for statement in self.statements}
+        if any(equation.value not in proved for system in self.systems for equation in system.equations):
+            return STANDINGS[-1]
         return max((s.standing for s in self.statements), key=STANDINGS.index)
 
     def statement(self, key: str) -> Statement:

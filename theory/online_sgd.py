@@ -25,7 +25,7 @@ from sympy.printing.precedence import PRECEDENCE
 
 from .activation import Activation
 from .checks import ByComponents, ByLinearity, ByWick, FiniteDimension, rationals
-from .derivation import Defined, Derivation, Statement, Step
+from .derivation import Cited, Defined, Derivation, Statement, Step
 from .derive import derive
 from .errors import AssumptionError, argument_error
 from .evaluate import evaluate
@@ -521,7 +521,26 @@ def _general(train_second_layer: bool) -> tuple[Statement, ...]:
         ),
         source=_LITERATURE,
     )
-    return (*_increments(), *_lemmas(), *_theorem(train_second_layer), error)
+    return (*_increments(), *_lemmas(), *_theorem(train_second_layer), _concentration(), error)
+
+
+def _concentration() -> Statement:
+    """What the proof does not contain: that a single run follows the mean increments."""
+    t = sp.Symbol("t", nonnegative=True)
+    cited = Cited(
+        "S. Goldt et al., NeurIPS (2019), arXiv:1906.08632",
+        "independent samples, increments with bounded moments, N -> infinity at fixed K, M and t",
+    )
+    run, solution = sp.Function("Q_N")(t), sp.Function("Q")(t)
+    step = Step(run, solution, "the increments of many steps average out", cited, symbol=r"Q_N(t)")
+    return Statement(
+        "concentration",
+        "A run follows the equations of motion",
+        (step,),
+        ("N -> infinity at fixed K, M and t",),
+        "O(1/sqrt(N)) in a single run",
+        "Goldt et al. 2019",
+    )
 
 
 @derive.register
@@ -568,7 +587,10 @@ def _specialised(student: Activation, teacher: Activation, train: bool) -> tuple
         steps = closed_form(ORDERS[name], student, symbol) if student == teacher else None
         if steps is not None:
             moments.append(replace(moment, closed_form=steps[-1].rhs))
-            statements.append(Statement(f"moment_{name}", f"Closed form of {name}", steps, source="hermiton"))
+            source = (
+                "hermiton" if student.is_polynomial else "for erf(z/sqrt(2)) Saad & Solla 1995; the derivation is ours"
+            )
+            statements.append(Statement(f"moment_{name}", f"Closed form of {name}", steps, source=source))
         else:
             moments.append(moment)
             body = Expectation(sp.Mul(*(Activated(sp.Integer(o), i) for i, o in enumerate(ORDERS[name]))))

@@ -58,7 +58,7 @@ _MEASURING_REPLICAS = 100
 def default_start(setting: OnlineSGD) -> Overlaps:
     """A generic start of online SGD: short students with small, unequal overlaps, an orthonormal teacher, unit layers.
 
-    A start without any overlap would be a fixed direction of the equations; students that are equal would stay equal.
+    Students that are equal would stay equal under the equations, so no two are.
     For K = M = 2 it is Q = [[.2, .05], [.05, .25]], R = [[.1, .02], [.03, .12]].
 
     Parameters

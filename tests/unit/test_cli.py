@@ -435,7 +435,8 @@ def test_derive(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["derive", "online-sgd", "--activation", "identity"]
     assert main(command) == 0
     out, err = capsys.readouterr()
-    assert "standing: derived" in out and r"\frac{d" in out and "Saad" in out
+    # the fixture leaves most statements out, so the equations rest on nothing that is shown
+    assert "standing: stated" in out and r"\frac{d" in out and "Saad" in out
     assert "Change of R in one step" in err
     assert main([*command, "-q"]) == 0
     out, err = capsys.readouterr()
