@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-__all__ = ["reporter"]
+if TYPE_CHECKING:
+    from rich.status import Status
+
+__all__ = ["reporter", "statements"]
 
 
 @contextmanager
@@ -37,3 +42,45 @@ def reporter(progress: bool | Callable[[float], object], label: str) -> Iterator
             task = bar.add_task(label, total=1.0)
             yield lambda fraction: bar.update(task, completed=fraction)
             bar.update(task, completed=1.0)
+
+
+class _Follow(logging.Handler):
+    """Shows the latest record of a derivation as the text of a status line."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(logging.INFO)
+        self.status = status
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record."""
+        self.status.update(record.getMessage())
+
+
+@contextmanager
+def statements(progress: bool | Callable[[float], object]) -> Iterator[None]:
+    """Follow a derivation, whose number of statements is not known in advance.
+
+    Parameters
+    ----------
+    progress : bool or callable
+        False for silence, True for a line that names the latest checked statement, or a function of the fraction,
+        which is called once, with 1, at the end.
+    """
+    if progress is True:
+        from rich.console import Console
+
+        logger = logging.getLogger("hermiton.theory.derivation")
+        level = logger.level
+        with Console(stderr=True).status("derive") as status:
+            handler = _Follow(status)
+            logger.addHandler(handler)
+            logger.setLevel(logging.INFO)
+            try:
+                yield
+            finally:
+                logger.removeHandler(handler)
+                logger.setLevel(level)
+        return
+    yield
+    if callable(progress):
+        progress(1.0)
