@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import mpmath
 
-__all__ = ["map_source"]
+__all__ = ["array_map_source", "map_source"]
 
 
 def _estrin(coefficients: Sequence[float], variable: str) -> tuple[list[str], str]:
@@ -46,28 +47,55 @@ def _asin_tail(y: mpmath.mpf) -> mpmath.mpf:
     return (mpmath.asin(x) / x - 1) / y
 
 
-def _asin() -> list[str]:
-    # |x| <= 1/2: x + x^3 P(x^2); above: asin(x) = pi/2 - 2 asin(sqrt((1 - x)/2)), so P is only needed on [0, 1/4].
+@dataclass(frozen=True)
+class _Dialect:
+    """How a body is written: for one number in a compiled loop, or for whole NumPy arrays."""
+
+    module: str
+    choose: Callable[[str, str, str], str]
+    smaller: str
+
+    def call(self, function: str, *arguments: str) -> str:
+        return f"{self.module}.{function}({', '.join(arguments)})"
+
+
+_LOOP = _Dialect("math", lambda condition, yes, no: f"{yes} if {condition} else {no}", "min")
+_ARRAY = _Dialect("numpy", lambda condition, yes, no: f"numpy.where({condition}, {yes}, {no})", "numpy.minimum")
+
+
+def _asin(to: _Dialect) -> list[str]:
+    """Lines that turn u into asin(u)."""
+    # |u| <= 1/2: u + u^3 P(u^2); above: asin(u) = pi/2 - 2 asin(sqrt((1 - u)/2)), so P is only needed on [0, 1/4].
     lines, tail = _estrin(_fit(_asin_tail, 0.0, 0.25, 13), "r")
     return [
-        "a = min(abs(x[i]), 1.0)",  # rounding near alignment may leave the domain by an ulp
+        f"a = {to.smaller}(abs(u), 1.0)",  # rounding near alignment may leave the domain by an ulp
         "large = a > 0.5",
-        "r = 0.5*(1.0 - a) if large else a*a",
-        "s = math.sqrt(r) if large else a",
+        f"r = {to.choose('large', '0.5*(1.0 - a)', 'a*a')}",
+        f"root = {to.call('sqrt', 'r')}",
+        f"s = {to.choose('large', 'root', 'a')}",
         *lines,
         f"q = s + s*r*{tail}",
-        f"q = {float(mpmath.pi / 2)!r} - 2.0*q if large else q",
-        "x[i] = math.copysign(q, x[i])",
+        f"q = {to.choose('large', f'{float(mpmath.pi / 2)!r} - 2.0*q', 'q')}",
+        f"u = {to.call('copysign', 'q', 'u')}",
     ]
 
 
-_BODIES: dict[str, Callable[[], list[str]]] = {"asin": _asin}
+_BODIES: dict[str, Callable[[_Dialect], list[str]]] = {"asin": _asin}
 
 
 def map_source(function: str) -> str:
     """Source of ``map_<function>(x, n)``, which replaces the first n entries of x by their function values."""
-    body = "\n".join(f"        {line}" for line in _BODIES[function]())
+    body = "\n".join(f"        {line}" for line in ["u = x[i]", *_BODIES[function](_LOOP), "x[i] = u"])
     return (
         "@njit(types.void(types.CPointer(types.float64), types.int64), **FLAGS)\n"
         f"def map_{function}(x, n):\n    for i in range(n):\n{body}\n"
     )
+
+
+def array_map_source(function: str) -> str:
+    """Source of ``map_<function>(x, n)`` in NumPy arithmetic.
+
+    NumPy's own arcsin may differ by an ulp with the place of an array in memory; sums, products and roots do not.
+    """
+    body = "\n".join(f"    {line}" for line in ["u = x[:n]", *_BODIES[function](_ARRAY), "x[:n] = u"])
+    return f"def map_{function}(x, n):\n{body}\n"

@@ -22,7 +22,7 @@ from hermiton.theory.notation import z
 from hermiton.theory.systems import Array, OdeSystem
 
 from .cache import content_hash, load_module
-from .elementary import map_source
+from .elementary import array_map_source, map_source
 from .lower import lower_observables, lower_rhs
 from .printers import (
     LanePrinter,
@@ -167,12 +167,13 @@ def kernel_source(system: OdeSystem, target: Target = "scalar") -> str:
         raise CodegenError(f"target={target!r} is not one of {sorted(_PRINTERS)}: choose one of them")
     programs = _printed_programs(system, target)
     printed = ["\n".join(_PRINTERS[target](program).function()) + "\n" for program in programs]
+    maps = sorted({s.function for program in programs for s in program.walk() if isinstance(s, VectorMap)})
     if target in _INTERPRETED:
-        return "\n\n".join([f"{_docstring(system, target)}\n{_INTERPRETED[target]}\n", *printed])
+        own = [array_map_source(m) for m in maps] if target == "numpy" else []
+        return "\n\n".join([f"{_docstring(system, target)}\n{_INTERPRETED[target]}\n", *own, *printed])
     parts = [_docstring(system, target) + "\n" + _HEADER]
     if any(map(_integrates, programs)):
         parts.append(activation_source([system.activations[s.name] for s in system.sets]))
-    maps = sorted({s.function for program in programs for s in program.walk() if isinstance(s, VectorMap)})
     return "\n\n".join([*parts, *(map_source(m) for m in maps), *printed])
 
 

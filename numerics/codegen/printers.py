@@ -438,10 +438,8 @@ class NumpyPrinter(PythonPrinter):
         return _NumpyExpressions(self)
 
     def vector_map(self, statement: VectorMap) -> list[str]:
-        """One call for the buffer at all points; rounding may leave the domain by an ulp."""
-        rows = f"{statement.buffer}[:{statement.count}]"
-        function = _known_functions_numpy[statement.function]
-        return [f"numpy.clip({rows}, -1.0, 1.0, out={rows})", f"numpy.{function}({rows}, out={rows})"]
+        """A call of our function for the buffer at all points."""
+        return ScalarPrinter.vector_map(self, statement)
 
 
 class MpmathPrinter(PythonPrinter):
