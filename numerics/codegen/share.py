@@ -42,6 +42,7 @@ class Sharing:
     sets: tuple[IndexSet, ...]
     standard: Callable[[sp.Expr], sp.Expr]
     _found: dict[sp.Expr, _Shared] = field(default_factory=dict)
+    _keys: dict[tuple[object, ...], tuple[sp.Expr, tuple[sp.Symbol, ...]]] = field(default_factory=dict)
 
     def scan(self, value: sp.Expr, extents: Extents) -> None:
         """Count the expensive factors of one right-hand side."""
@@ -89,6 +90,9 @@ class Sharing:
     def _key(self, factor: sp.Expr, extents: Extents) -> tuple[sp.Expr, tuple[sp.Symbol, ...]]:
         """The factor with its indices renamed, small sets first, and the indices in that order."""
         used = [i for i in extents if i in factor.free_symbols]
+        known = (factor, *((i, extents[i]) for i in used))
+        if known in self._keys:
+            return self._keys[known]
         ranked = sorted(used, key=lambda i: (self.sets.index(self._set(extents[i])), str(i)))
         orders = [tuple(ranked)]
         if len(ranked) == 2 and extents[ranked[0]] == extents[ranked[1]]:
@@ -96,4 +100,5 @@ class Sharing:
         candidates = [
             (self.standard(factor.xreplace(dict(zip(order, _PLACES, strict=False)))), order) for order in orders
         ]
-        return min(candidates, key=lambda candidate: sp.default_sort_key(candidate[0]))
+        self._keys[known] = min(candidates, key=lambda candidate: sp.default_sort_key(candidate[0]))
+        return self._keys[known]
