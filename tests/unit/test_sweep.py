@@ -61,7 +61,7 @@ def solved(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
-def assert_same(one: Any, other: Any) -> None:
+def assert_same(one: Any, other: Any, relative: float = 0.0) -> None:
     assert isinstance(one, Solution)
     assert isinstance(other, Solution)
     assert one.setting == other.setting
@@ -69,8 +69,9 @@ def assert_same(one: Any, other: Any) -> None:
     for name in other.data.data_vars:
         assert one.data[name].dims == other.data[name].dims == one.errors[name].dims
         assert one.data[name].attrs == other.data[name].attrs
-        np.testing.assert_array_equal(one.data[name].values, other.data[name].values)
-        np.testing.assert_array_equal(one.errors[name].values, other.errors[name].values)
+        scale = float(abs(other.data[name]).max())
+        for mine, theirs in ((one.data, other.data), (one.errors, other.errors)):
+            np.testing.assert_allclose(mine[name].values, theirs[name].values, rtol=0.0, atol=relative * scale)
 
 
 @pytest.mark.parametrize(("width", "teacher_width", "second"), [(2, 2, False), (3, 2, True)])
@@ -205,8 +206,10 @@ def test_processes_give_the_same_and_store(tmp_path: Path) -> None:
         networks = hm.sweep(
             settings[:2], starts[:2], TIMES[:2], verb="simulate", executor=pool, dimension=20, replicas=2
         )
+    # The process that compiles an integrator and one that loads it from the cache round differently: seen on identical
+    # input, with identical right-hand sides, as a last bit. From one warm cache the results are equal bit by bit.
     for one, other in zip(swept, hm.sweep(mixed, first, TIMES[:2], rtol=1e-6), strict=True):
-        assert_same(one, other)
+        assert_same(one, other, relative=1e-14)
     assert len(list(tmp_path.glob("*.nc"))) == 11
     here = hm.sweep(settings[:2], starts[:2], TIMES[:2], verb="simulate", dimension=20, replicas=2)
     for sample, same in zip(networks, here, strict=True):
