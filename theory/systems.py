@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import sympy as sp
@@ -247,13 +248,19 @@ class Moment:
         """The closed form with the slots' covariances replaced by entries of the covariance array."""
         if self.closed_form is None:
             raise DerivationError(f"moment {self.name} has no closed form")
-        return self.closed_form.xreplace(
-            {
-                covariance_symbol(i, j): self.covariance[indices[i], indices[j]]
-                for i in range(len(indices))
-                for j in range(i, len(indices))
-            }
-        )
+        entries = {
+            covariance_symbol(i, j): self.covariance[indices[i], indices[j]]
+            for i in range(len(indices))
+            for j in range(i, len(indices))
+        }
+        # Evaluating a function of a long argument again (its sign? its zeros?) would take longer than all the rest.
+        functions = {f: f.func(*(arg.xreplace(entries) for arg in f.args), evaluate=False) for f in self._functions}
+        return self.closed_form.xreplace({**entries, **functions})
+
+    @cached_property
+    def _functions(self) -> tuple[sp.Function, ...]:
+        """The functions in the closed form."""
+        return tuple(self.closed_form.atoms(sp.Function)) if self.closed_form is not None else ()
 
 
 def covariance_symbol(i: int, j: int) -> sp.Symbol:

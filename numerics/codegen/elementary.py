@@ -36,7 +36,19 @@ def _estrin(coefficients: Sequence[float], variable: str) -> tuple[list[str], st
 def _fit(function: Callable[[mpmath.mpf], mpmath.mpf], low: float, high: float, terms: int) -> tuple[float, ...]:
     """Coefficients, constant term first, of the Chebyshev interpolant on [low, high]."""
     with mpmath.workdps(40):
-        return tuple(float(c) for c in mpmath.chebyfit(function, [mpmath.mpf(low), mpmath.mpf(high)], terms)[::-1])
+        middle, half = mpmath.mpf(low + high) / 2, mpmath.mpf(high - low) / 2
+        nodes = [middle + half * mpmath.cos(mpmath.pi * (2 * k + 1) / (2 * terms)) for k in range(terms)]
+        # Newton's divided differences, then Horner's scheme on their nested form
+        differences = [function(x) for x in nodes]
+        for order in range(1, terms):
+            for k in range(terms - 1, order - 1, -1):
+                differences[k] = (differences[k] - differences[k - 1]) / (nodes[k] - nodes[k - order])
+        powers = [differences[-1]]
+        for node, difference in zip(nodes[-2::-1], differences[-2::-1], strict=True):
+            shifted = [mpmath.mpf(0), *powers]
+            powers = [s - node * p for s, p in zip(shifted, [*powers, mpmath.mpf(0)], strict=True)]
+            powers[0] += difference
+        return tuple(float(c) for c in powers)
 
 
 def _asin_tail(y: mpmath.mpf) -> mpmath.mpf:
@@ -86,10 +98,7 @@ _BODIES: dict[str, Callable[[_Dialect], list[str]]] = {"asin": _asin}
 def map_source(function: str) -> str:
     """Source of ``map_<function>(x, n)``, which replaces the first n entries of x by their function values."""
     body = "\n".join(f"        {line}" for line in ["u = x[i]", *_BODIES[function](_LOOP), "x[i] = u"])
-    return (
-        "@njit(types.void(types.CPointer(types.float64), types.int64), **FLAGS)\n"
-        f"def map_{function}(x, n):\n    for i in range(n):\n{body}\n"
-    )
+    return f"@helper\ndef map_{function}(x, n):\n    for i in range(n):\n{body}\n"
 
 
 def array_map_source(function: str) -> str:

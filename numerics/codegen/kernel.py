@@ -54,9 +54,11 @@ import math
 
 from numba import njit, types
 
-from hermiton.numerics.codegen.pointers import row, shift
+from hermiton.numerics.codegen.pointers import INLINED, row, shift
 
-FLAGS = {"error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}, "cache": True, "nogil": True}
+ARITHMETIC = {"error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}, "nogil": True}
+FLAGS = {**ARITHMETIC, "cache": True}
+helper = njit(**ARITHMETIC, **INLINED)
 VECTOR = types.float64[::1]
 kernel = njit(types.void(types.float64, VECTOR, VECTOR, types.int64[::1], VECTOR, VECTOR), **FLAGS)
 lane_kernel = njit(types.void(VECTOR, VECTOR, VECTOR, types.int64[::1], VECTOR, VECTOR), **FLAGS)

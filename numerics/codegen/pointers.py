@@ -1,4 +1,4 @@
-"""Raw rows of flat arguments for generated kernels.
+"""What generated modules import: raw rows of flat arguments, and how helpers are compiled.
 
 A NumPy slice inside Numba carries a reference count and wraps negative indices; on systems of ten numbers that costs
 more than the arithmetic, at run time and at compile time. Offsets in generated code are never negative and never out of
@@ -12,7 +12,12 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["row", "shift"]
+__all__ = ["INLINED", "row", "shift"]
+
+# Options of a function that compiled code alone calls. Without wrappers for Python it compiles a fifth faster. As a
+# call, it would be bound to its own machine code in the process that compiles the caller, but to the copy inside the
+# caller's in one that loads the caller from the cache: the two are optimised apart and differ in the last bit.
+INLINED = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
 
 
 @intrinsic

@@ -18,12 +18,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from hermiton.numerics.codegen.pointers import INLINED
 from hermiton.numerics.integrators.signatures import {signature}
 '''
 # nnan and ninf stay out: the step control lives on comparisons with NaN.
 _FLAGS = 'error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, nogil=True'
-# Helpers are called from compiled code only: without wrappers for Python they compile a fifth faster.
-_HELPER_FLAGS = f"{_FLAGS}, no_cpython_wrapper=True, no_cfunc_wrapper=True"
 
 
 def assemble(
@@ -52,6 +51,6 @@ def assemble(
     blocks.append("\n".join(f"{name} = {value!r}" for name, value in constants.items()) + "\n")
     for helper in helpers:
         text = helper if isinstance(helper, str) else inspect.getsource(helper)
-        blocks.append(f"\n@njit({_HELPER_FLAGS})\n{text}")
+        blocks.append(f"\n@njit({_FLAGS}, **INLINED)\n{text}")
     blocks.append(f"\n@njit({signature}, cache=True, {_FLAGS})\n{inspect.getsource(advance)}")
     return "\n".join(blocks)

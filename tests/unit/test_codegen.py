@@ -404,10 +404,11 @@ _asin_error_points = np.concatenate(
 @functools.cache
 def _map_asin() -> Callable[[np.ndarray], np.ndarray]:
     source = (
-        "import math\n\nfrom numba import carray, njit, types\n\n"
-        'FLAGS = {"error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}, "cache": True}\n\n\n'
+        "import math\n\nfrom numba import njit, types\n\n"
+        "from hermiton.numerics.codegen.pointers import INLINED, row\n\n"
+        'helper = njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, **INLINED)\n\n\n'
         + map_source("asin")
-        + "\n\n@njit(types.void(types.float64[::1]), cache=True)\ndef apply(x):\n    map_asin(x.ctypes, x.size)\n"
+        + "\n\n@njit(types.void(types.float64[::1]), cache=True)\ndef apply(x):\n    map_asin(row(x, 0), x.size)\n"
     )
     module = cache.load_module(source, "asin_of_the_tests")
 

@@ -553,14 +553,28 @@ import hermiton.numerics.ode
 assert "numba" not in sys.modules, "importing the front compiles or imports Numba"
 from hermiton.numerics.integrators.compiled import integrator, lanes_integrator
 found = {}
-for function in (integrator("Tsit5"), lanes_integrator("Tsit5", 4)):
+for function in (integrator("Tsit5"), lanes_integrator("Tsit5", 32)):
     stats = function.stats
     found[function.__module__] = [sum(stats.cache_hits.values()), sum(stats.cache_misses.values())]
-print(json.dumps(found))
+
+import numpy as np
+from numba import njit
+from hermiton.numerics.ode import integrate_lanes
+
+@njit
+def pendulum(t, y, p, sizes, work, dy):
+    w = t.size
+    for i in range(w):
+        dy[i] = y[w + i]
+        dy[w + i] = -p[i] * np.sin(y[i])
+
+rates = np.linspace(1.0, 7.0, 64)[None]
+swings = integrate_lanes(pendulum, np.ones((2, 64)), [0.0, 3.0, 30.0], parameters=rates, method="Tsit5", lanes=32)
+print(json.dumps({"counts": found, "states": swings.states.tobytes().hex()}))
 """
 
 
-def test_the_second_process_compiles_nothing(tmp_path):
+def test_the_second_process_compiles_nothing_and_finds_the_same(tmp_path):
     environment = {**os.environ, "HERMITON_CACHE_DIR": str(tmp_path)}
 
     def probe():
@@ -570,6 +584,7 @@ def test_the_second_process_compiles_nothing(tmp_path):
         return json.loads(run.stdout)
 
     first, second = probe(), probe()
-    assert sorted(first) == sorted(second)  # the same text in both processes
-    assert all(counts == [0, 1] for counts in first.values())
-    assert all(counts == [1, 0] for counts in second.values())
+    assert sorted(first["counts"]) == sorted(second["counts"])  # the same text in both processes
+    assert all(counts == [0, 1] for counts in first["counts"].values())
+    assert all(counts == [1, 0] for counts in second["counts"].values())
+    assert first["states"] == second["states"]  # what was compiled rounds as what was loaded
