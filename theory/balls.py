@@ -7,6 +7,7 @@ that nothing here is random: the same claim is checked at the same points in eve
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import flint
@@ -17,8 +18,19 @@ from .errors import AccuracyError, argument_error
 from .notation import z
 from .pieces import NotPiecewiseError, Piece, smooth_pieces
 from .real_line import NotRealError, real_range
+from .straight_line import ENTIRE, Step, complex_code, lowered, real_code
 
-__all__ = ["encloses_zero", "evaluate", "gaussian_integral_1d", "rational_points", "working_digits"]
+__all__ = [
+    "BallProgram",
+    "Step",
+    "ball_program",
+    "encloses_zero",
+    "evaluate",
+    "gaussian_integral_1d",
+    "precision",
+    "rational_points",
+    "working_digits",
+]
 
 RADIUS = sp.Rational(1, 10**30)
 """The radius below which a ball that contains zero counts as zero."""
@@ -27,8 +39,14 @@ _MAX_BITS = 20000
 
 
 @contextmanager
-def _precision(bits: int) -> Iterator[None]:
-    """Arb's working precision is global: restore it."""
+def precision(bits: int) -> Iterator[None]:
+    """Let Arb work with so many bits within this context; its working precision is global, and is restored.
+
+    Parameters
+    ----------
+    bits : int
+        Bits of a mantissa.
+    """
     old = flint.ctx.prec
     flint.ctx.prec = bits
     try:
@@ -46,7 +64,7 @@ def working_digits(digits: int) -> Iterator[None]:
     digits : int
         Decimal digits.
     """
-    with _precision(_bits(digits)):
+    with precision(_bits(digits)):
         yield
 
 
@@ -54,74 +72,267 @@ def _rational(value: sp.Rational) -> Any:
     return flint.fmpq(int(value.p), int(value.q))
 
 
-_REAL: dict[type[sp.Function], Callable[[Any], Any]] = {
-    sp.exp: lambda u: u.exp(),
-    sp.log: lambda u: u.log(),
-    sp.sin: lambda u: u.sin(),
-    sp.cos: lambda u: u.cos(),
-    sp.tan: lambda u: u.tan(),
-    sp.tanh: lambda u: u.tanh(),
-    sp.sinh: lambda u: u.sinh(),
-    sp.cosh: lambda u: u.cosh(),
-    sp.sech: lambda u: u.sech(),
-    sp.erf: lambda u: u.erf(),
-    sp.erfc: lambda u: u.erfc(),
-    sp.erfi: lambda u: u.erfi(),
-    sp.asin: lambda u: u.asin(),
-    sp.acos: lambda u: u.acos(),
-    sp.atan: lambda u: u.atan(),
-    sp.asinh: lambda u: u.asinh(),
-    sp.atanh: lambda u: u.atanh(),
-    sp.Abs: abs,
+_EVEN = frozenset({"abs", "cos", "cosh", "sec", "sech"})
+_ODD = frozenset({"sin", "tan", "cot", "csc", "sinh", "tanh", "coth", "csch", "asin", "atan", "asinh", "atanh"})
+_ODD |= {"erf", "erfi"}
+
+
+class BallProgram:
+    """An expression, compiled once, whose value is enclosed at real and at complex balls.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+        The operations in order; the last one is the value.
+    symbols : tuple of sympy.Symbol
+        The arguments.
+    """
+
+    def __init__(self, expr: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> None:
+        self.steps = lowered(expr)
+        self.symbols = symbols
+        self._makers: dict[bool, Callable[..., Callable[..., Any]]] = {}
+        self._functions: dict[tuple[bool, int], Callable[..., Any]] = {}
+
+    @property
+    def is_entire(self) -> bool:
+        """Whether each step is an entire function: true is a proof, false leaves it open."""
+        plain = {"number", "symbol", "add", "mul"} | ENTIRE
+        constants = self._constants()
+        return all(
+            s.kind in plain or (s.kind == "pow" and s.value >= 0) or i in constants for i, s in enumerate(self.steps)
+        )
+
+    @property
+    def parity(self) -> str | None:
+        """``'even'`` or ``'odd'`` in its one symbol where the structure shows it, else None."""
+        found: list[str | None] = []
+        constants = self._constants()
+        for i, step in enumerate(self.steps):
+            parts = [found[j] for j in step.args if step.kind not in ("mul", "add") or j not in constants]
+            if i in constants:
+                found.append("even")
+            elif step.kind == "symbol":
+                found.append("odd")
+            elif step.kind == "add":
+                whole = [found[j] for j in step.args]
+                found.append(whole[0] if len(set(whole)) == 1 else None)
+            elif None in parts:
+                found.append(None)
+            elif step.kind == "mul" or step.kind == "pow":
+                odd = parts.count("odd") if step.kind == "mul" else step.value * (parts[0] == "odd")
+                found.append("odd" if odd % 2 else "even")
+            elif parts[0] == "even" or step.kind in _EVEN:
+                found.append("even")
+            else:
+                found.append("odd" if step.kind in _ODD else None)
+        return found[-1]
+
+    def real(self) -> Callable[..., Any]:
+        """The function of real balls, one for each symbol, with its constants at the current precision.
+
+        Returns
+        -------
+        callable
+            Non-finite outside the real domain of a part.
+        """
+        return self._function(False)
+
+    def complex(self) -> Callable[..., Any]:
+        """The function of one complex ball, with its constants at the current precision.
+
+        Returns
+        -------
+        callable
+            ``f(ball, analytic=True)``. With `analytic`, a finite value proves that the function is analytic on the
+            closed box of the ball: a pole or a branch cut in a part of the expression gives NaN.
+
+        Raises
+        ------
+        AssumptionError
+            If the expression holds ``Abs``, ``Max`` or ``Min`` of the variable.
+        """
+        return self._function(True)
+
+    def _function(self, complex_: bool) -> Callable[..., Any]:
+        key = (complex_, flint.ctx.prec)
+        if key not in self._functions:
+            if complex_ not in self._makers:
+                self._makers[complex_] = self._compile(complex_)
+            numbers = (_atom(s.value) for s in self.steps if s.kind == "number")
+            self._functions[key] = self._makers[complex_](*numbers)
+        return self._functions[key]
+
+    def _constants(self) -> frozenset[int]:
+        found: set[int] = set()
+        for i, step in enumerate(self.steps):
+            if step.kind == "number" or (step.args and found.issuperset(step.args)):
+                found.add(i)
+        return frozenset(found)
+
+    def _compile(self, complex_: bool) -> Callable[..., Callable[..., Any]]:
+        """Straight-line source; what does not depend on the arguments stands before the function, and is run once."""
+        constants = self._constants()
+        outer, inner, numbers = [], [], []
+        for i, step in enumerate(self.steps):
+            if step.kind == "number":
+                numbers.append(f"t{i}")
+            elif step.kind != "symbol":
+                if i in constants:
+                    outer.append(f"t{i} = {real_code(step)}")
+                    continue
+                inner.append(f"t{i} = {(complex_code if complex_ else real_code)(step)}")
+                if complex_:
+                    # Arb's sine of an infinite ball is finite: a pole inside has to be noticed where it occurs
+                    inner.append(f"if not t{i}.is_finite(): return NAN")
+        places = {s.value: f"t{i}" for i, s in enumerate(self.steps) if s.kind == "symbol"}
+        arguments = [places.get(symbol, f"unused{i}") for i, symbol in enumerate(self.symbols)]
+        if complex_:
+            arguments.append("analytic=True")
+        last = f"t{len(self.steps) - 1}"
+        inner.append(f"return acb({last})" if complex_ else f"return {last}")
+        lines = [f"def make({', '.join(numbers)}):", *(f"    {line}" for line in outer)]
+        lines += [f"    def f({', '.join(arguments)}):", *(f"        {line}" for line in inner), "    return f"]
+        namespace: dict[str, Any] = dict(_HELPERS)
+        exec(compile("\n".join(lines), "<ball program>", "exec"), namespace)
+        make: Callable[..., Callable[..., Any]] = namespace["make"]
+        return make
+
+
+def _cut_real(u: Any) -> bool:
+    return bool(u.imag.contains(0)) and not bool(abs(u.real) < 1)
+
+
+def _cut_imaginary(u: Any) -> bool:
+    return bool(u.real.contains(0)) and not bool(abs(u.imag) < 1)
+
+
+# On wide balls Arb's generic algorithms lose the bounds below, which hold by elementary estimates and prove analyticity
+# on whole strips at once. Each helper falls back to Arb on narrow balls and near the singularities.
+_ZERO, _WIDE, _I = arb(0), arb(1) / 4, acb(0, 1)
+
+
+def _is_wide(u: Any) -> bool:
+    return bool(u.real.rad() + u.imag.rad() > _WIDE)
+
+
+def _square(bound: Any) -> Any:
+    side = arb(0, bound.upper())
+    return acb(side, side)
+
+
+def _tanh(u: Any) -> Any:
+    """|tanh(x + iy)|^2 = (sinh^2 x + sin^2 y)/(sinh^2 x + cos^2 y) <= max(1, tan^2 y) for |y| < pi/2."""
+    if _is_wide(u):
+        y = abs(u.imag).upper()
+        if y < arb.pi() / 2:
+            return _square(arb(1).max(y.tan()))
+    return u.tanh()
+
+
+def _sigmoid(u: Any) -> Any:
+    """|1 + exp(-u)| >= 1 for |y| <= pi/2, and >= |sin y| for |y| < pi."""
+    if _is_wide(u):
+        y = abs(u.imag).upper()
+        if y < arb.pi():
+            return _square(1 / _distance(y))
+    return (1 + (u / 2).tanh()) / 2
+
+
+def _distance(y: Any) -> Any:
+    """A lower bound, over all x, on |1 + exp(x + it)| for |t| <= y < pi."""
+    return arb(1) if y <= arb.pi() / 2 else y.sin().min(arb(1))
+
+
+def _softplus(u: Any, analytic: bool) -> Any:
+    """log(1 + exp u), analytic off the cuts Re u = 0, |Im u| >= pi: for Re u > 0 it is u + log(1 + exp(-u)).
+
+    The principal logarithm would add cuts along |Im u| = pi, Re u > 0. Both formulas agree for |Im u| < pi. There
+    log|1 + exp u| is at most log(1 + exp x), and the argument of 1 + exp u lies between 0 and y.
+    """
+    x, y = u.real, abs(u.imag).upper()
+    within = bool(y < arb.pi())
+    if within and _is_wide(u):
+        low, high = x.lower(), x.upper()
+        least = (low.exp() - 1).max(_distance(y)).log()
+        return acb(least.union(high.exp().log1p()), u.imag.union(_ZERO))
+    if (within and x.mid() > 0) or x > 0:
+        return u + (1 + (-u).exp()).log(analytic=analytic)
+    return (1 + u.exp()).log(analytic=analytic) if within or x < 0 or not analytic else acb("nan")
+
+
+def _asinh(u: Any) -> Any:
+    """log(u + sqrt(1 + u^2)): the radicand avoids (-oo, 0] off the cuts, and then the argument of log does."""
+    if not _is_wide(u):
+        return u.asinh()
+    if u.real.mid() < 0:
+        return -_asinh(-u)
+    return (u + (1 + u * u).sqrt(analytic=True)).log(analytic=True)
+
+
+def _asin(u: Any) -> Any:
+    """-i asinh(iu)."""
+    return -_I * _asinh(_I * u) if _is_wide(u) else u.asin()
+
+
+def _acos(u: Any) -> Any:
+    return arb.pi() / 2 - _asin(u) if _is_wide(u) else u.acos()
+
+
+def _erf(u: Any) -> Any:
+    """|erf(x + iy)| <= 1 + 2/sqrt(pi) exp(-x^2) int_0^|y| exp(t^2) dt, and exp(t^2) <= exp(t |y|)."""
+    if not _is_wide(u):
+        return u.erf()
+    x, y = abs(u.real).lower().max(_ZERO), abs(u.imag).upper()
+    size = (y * y - x * x).exp()
+    return _square(1 + 2 * (size / y if y > 1 else size * y))
+
+
+_HELPERS = {
+    "NAN": acb("nan"),
+    "acb": acb,
+    "acos": _acos,
+    "asin": _asin,
+    "asinh": _asinh,
+    "cut_imaginary": _cut_imaginary,
+    "cut_real": _cut_real,
+    "erf": _erf,
+    "sigmoid": _sigmoid,
+    "softplus": _softplus,
+    "tanh": _tanh,
 }
 
 
-def _ball(expr: sp.Expr, point: Mapping[sp.Symbol, Any]) -> Any:
-    """One evaluation at the current precision."""
-    if expr.is_Rational:
-        return arb(_rational(expr))
-    if expr.is_Symbol:
-        return point[expr]
-    if expr is sp.pi:
+def _atom(value: sp.Expr) -> Any:
+    if value is sp.pi:
         return arb.pi()
-    if expr is sp.E:
-        return arb(1).exp()
-    if isinstance(expr, sp.Add):
-        total = arb(0)
-        for a in expr.args:
-            total += _ball(a, point)
-        return total
-    if isinstance(expr, sp.Mul):
-        product = arb(1)
-        for a in expr.args:
-            product *= _ball(a, point)
-        return product
-    if isinstance(expr, sp.Pow):
-        return _real_power(_ball(expr.base, point), expr.exp, point)
-    if isinstance(expr, sp.Max | sp.Min):
-        values = [_ball(a, point) for a in expr.args]
-        best = values[0]
-        for value in values[1:]:
-            best = best.max(value) if isinstance(expr, sp.Max) else best.min(value)
-        return best
-    if type(expr) in _REAL:
-        return _REAL[type(expr)](_ball(expr.args[0], point))
-    raise argument_error(
-        "expr",
-        expr,
-        f"holds a {type(expr).__name__}, which has no ball arithmetic here",
-        "use elementary functions and erf",
-    )
+    return arb(1).exp() if value is sp.E else arb(_rational(value))
 
 
-def _real_power(base: Any, exponent: sp.Expr, point: Mapping[sp.Symbol, Any]) -> Any:
-    if exponent.is_Integer:
-        return base ** int(exponent)
-    if exponent.is_Rational and exponent.q == 2:
-        return base.sqrt() ** int(exponent.p)
-    if exponent.is_Rational:
-        return base.root(int(exponent.q)) ** int(exponent.p)
-    return (base.log() * _ball(exponent, point)).exp()
+@lru_cache(maxsize=512)
+def ball_program(expr: sp.Expr, symbols: tuple[sp.Symbol, ...] = (z,)) -> BallProgram:
+    """Compile an expression for ball arithmetic, or fetch it.
+
+    Parameters
+    ----------
+    expr : sympy.Expr
+        As in :func:`evaluate`.
+    symbols : tuple of sympy.Symbol
+        Its arguments.
+
+    Returns
+    -------
+    BallProgram
+
+    Raises
+    ------
+    AssumptionError
+        If the expression holds an unknown function.
+    """
+    return BallProgram(expr, symbols)
+
+
+# -- Values at exact points -------------------------------------------------------------------------------------------
 
 
 def _bits(digits: int) -> int:
@@ -168,10 +379,12 @@ def evaluate(expr: sp.Expr, point: Mapping[sp.Symbol, sp.Rational], digits: int 
     missing = sorted(body.free_symbols - exact.keys(), key=str)
     if missing:
         raise argument_error("point", point, f"has no value for {missing[0]}", "give one for each symbol")
+    symbols = tuple(exact)
+    program = ball_program(body, symbols)
     bits = _bits(digits)
     while bits <= _MAX_BITS:
-        with _precision(bits):
-            value = _ball(body, {s: arb(_rational(v)) for s, v in exact.items()})
+        with precision(bits):
+            value = program.real()(*(arb(_rational(exact[s])) for s in symbols))
             limit = arb(10) ** (-digits)
             if value.is_finite() and value.rad() < limit * abs(value).max(arb(1)):
                 return value
@@ -250,71 +463,6 @@ def rational_points(
 
 
 # -- Gaussian integrals -----------------------------------------------------------------------------------------------
-
-
-_COMPLEX_ENTIRE: dict[type[sp.Function], Callable[[Any], Any]] = {
-    sp.exp: lambda u: u.exp(),
-    sp.sin: lambda u: u.sin(),
-    sp.cos: lambda u: u.cos(),
-    sp.sinh: lambda u: u.sinh(),
-    sp.cosh: lambda u: u.cosh(),
-    sp.erf: lambda u: u.erf(),
-    sp.erfc: lambda u: u.erfc(),
-    sp.erfi: lambda u: u.erfi(),
-    # meromorphic: a pole inside the ball gives a non-finite ball
-    sp.tan: lambda u: u.tan(),
-    sp.tanh: lambda u: u.tanh(),
-    sp.sech: lambda u: u.sech(),
-}
-# Branch cuts: on the real axis outside [-1, 1], or on the imaginary axis outside [-i, i].
-_CUT_REAL: dict[type[sp.Function], Callable[[Any], Any]] = {
-    sp.asin: lambda u: u.asin(),
-    sp.acos: lambda u: u.acos(),
-    sp.atanh: lambda u: u.atanh(),
-}
-_CUT_IMAGINARY: dict[type[sp.Function], Callable[[Any], Any]] = {
-    sp.atan: lambda u: u.atan(),
-    sp.asinh: lambda u: u.asinh(),
-}
-
-
-def _complex_ball(expr: sp.Expr, x: Any, analytic: bool) -> Any:
-    """Evaluate at a complex ball; where `analytic` is asked for, a ball that touches a branch cut gives NaN."""
-    if not expr.has(z):
-        return acb(_ball(expr, {}))
-    if expr == z:
-        return x
-    if isinstance(expr, sp.Add):
-        total = acb(0)
-        for a in expr.args:
-            total += _complex_ball(a, x, analytic)
-        return total
-    if isinstance(expr, sp.Mul):
-        product = acb(1)
-        for a in expr.args:
-            product *= _complex_ball(a, x, analytic)
-        return product
-    if isinstance(expr, sp.Pow):
-        base, exponent = expr.base, expr.exp
-        if exponent.is_Integer:
-            return _complex_ball(base, x, analytic) ** int(exponent)
-        if exponent.is_Rational and exponent.q == 2:
-            return _complex_ball(base, x, analytic).sqrt(analytic=analytic) ** int(exponent.p)
-        logarithm = _complex_ball(base, x, analytic).log(analytic=analytic)
-        return (logarithm * _complex_ball(exponent, x, analytic)).exp()
-    kind = type(expr)
-    argument = _complex_ball(expr.args[0], x, analytic)
-    if kind in _COMPLEX_ENTIRE:
-        return _COMPLEX_ENTIRE[kind](argument)
-    if kind is sp.log:
-        return argument.log(analytic=analytic)
-    if kind in _CUT_REAL:
-        touches = argument.imag.contains(0) and not abs(argument.real) < 1
-        return acb("nan") if analytic and touches else _CUT_REAL[kind](argument)
-    if kind in _CUT_IMAGINARY:
-        touches = argument.real.contains(0) and not abs(argument.imag) < 1
-        return acb("nan") if analytic and touches else _CUT_IMAGINARY[kind](argument)
-    raise argument_error("expr", expr, f"holds a {kind.__name__}, which has no ball arithmetic here", "rewrite it")
 
 
 class _NoBound(Exception):
@@ -406,7 +554,7 @@ def gaussian_integral_1d(expr: sp.Expr, variable: sp.Symbol, variance: sp.Ration
     bound, rate = sp.Add(*(c for c, _ in outer)), sp.Max(*(b for _, b in outer))
     bits = _bits(digits)
     while bits <= _MAX_BITS:
-        with _precision(bits):
+        with precision(bits):
             value = _enclosure(pieces, scale, bound, rate, digits)
             if value.is_finite() and value.rad() < arb(10) ** (-digits) * abs(value).max(arb(1)):
                 return value
@@ -414,11 +562,15 @@ def gaussian_integral_1d(expr: sp.Expr, variable: sp.Symbol, variance: sp.Ration
     raise AccuracyError(f"E[{body}] at variance {scale}: asked for {digits} digits, got {value} with {bits // 2} bits")
 
 
+def _constant(expr: sp.Expr) -> Any:
+    return ball_program(expr, ()).real()()
+
+
 def _enclosure(pieces: tuple[Piece, ...], variance: sp.Rational, bound: sp.Expr, rate: sp.Expr, digits: int) -> Any:
     s2 = arb(_rational(variance))
     s = s2.sqrt()
-    c, b = _ball(bound, {}), _ball(rate, {})
-    cuts = [_ball(p.lo, {}) for p in pieces[1:]]
+    c, b = _constant(bound), _constant(rate)
+    cuts = [_constant(p.lo) for p in pieces[1:]]
     # an integer end L beyond all kinks, where the tail c exp(b^2 s^2/2) erfc((L - b s^2)/(s sqrt 2)) is negligible
     reach = arb(digits + 5) * arb(10).log() * 2 + 2 * (1 + c).log()
     end = int((b * s2 + s * (reach.sqrt() + b * s + 2)).upper().ceil().unique_fmpz())
@@ -432,8 +584,10 @@ def _enclosure(pieces: tuple[Piece, ...], variance: sp.Rational, bound: sp.Expr,
         if piece.expression.is_zero:
             continue
 
-        def integrand(x: Any, analytic: bool, expression: sp.Expr = piece.expression) -> Any:
-            return _complex_ball(expression, x, analytic) * (-x * x / (2 * s2)).exp()
+        function = ball_program(piece.expression).complex()
+
+        def integrand(x: Any, analytic: bool, f: Callable[..., Any] = function) -> Any:
+            return f(x, analytic) * (-x * x / (2 * s2)).exp()
 
         total += acb.integral(integrand, acb(left), acb(right))
     value = (total * normalisation).real
