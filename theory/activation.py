@@ -5,10 +5,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
+from .derivation import Derivation
+from .derive import derive
 from .errors import AccuracyError, argument_error
 from .formula import FUNCTION_NAMES, MAX_DEGREE, hermite_he, parse_formula
 from .notation import z
@@ -17,9 +19,11 @@ from .real_line import NotRealError, Rate, Undecided, growth
 from .symmetry import parity_of, vanishes
 
 if TYPE_CHECKING:
+    from .facts.table import Facts
+    from .gaussian.dual import DualKernel
     from .gaussian.hermite import HermiteSeries
 
-__all__ = ["CATALOGUE", "Activation"]
+__all__ = ["CATALOGUE", "Activation", "register_projector"]
 
 CATALOGUE: dict[str, Callable[[], sp.Expr]] = {
     "erf": lambda: sp.erf(z / sp.sqrt(2)),
@@ -42,6 +46,19 @@ CATALOGUE: dict[str, Callable[[], sp.Expr]] = {
 
 _HERMITE_NAME = re.compile(r"he([1-9][0-9]?)")
 _QUARTER = sp.Rational(1, 4)
+# Turns a Python function into an activation: an array computation, so another layer puts it here.
+_projectors: list[Callable[..., "Activation"]] = []
+
+
+def register_projector(projector: Callable[..., "Activation"]) -> None:
+    """Set what :meth:`Activation.from_callable` calls.
+
+    Parameters
+    ----------
+    projector : callable
+        ``projector(function, **options)`` returns an Activation.
+    """
+    _projectors[:] = [projector]
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -61,6 +78,8 @@ class Activation:
         sigma(z), with exact numbers only: floats given are replaced by the rationals they stand for.
     name : str
         The catalogue's name, or the expression as text.
+    projection : object or None
+        For an activation from a Python function, how far its polynomial is from the function.
 
     Raises
     ------
@@ -85,16 +104,45 @@ class Activation:
 
     expression: sp.Expr
     name: str
+    projection: Any = None
 
     def __init__(self, formula: "str | sp.Expr | Activation") -> None:
         if isinstance(formula, Activation):
             expression, name = formula.expression, formula.name
+            object.__setattr__(self, "projection", formula.projection)
         else:
             expression, name = _read(formula)
         object.__setattr__(self, "expression", expression)
         object.__setattr__(self, "name", name)
         if not isinstance(formula, Activation):
             self._check(formula)
+
+    @classmethod
+    def from_callable(cls, function: Callable[[Any], Any], **options: Any) -> "Activation":
+        """Replace a vectorised Python function by a polynomial, its projection under the standard normal law.
+
+        Parameters
+        ----------
+        function : callable
+            Takes and returns a float64 array of shape (n,).
+        **options
+            ``order``, ``tolerance``, ``name``: see :func:`hermiton.numerics.projection.project`.
+
+        Returns
+        -------
+        Activation
+            A polynomial with rational coefficients; ``projection`` says how far it is from the function.
+
+        Raises
+        ------
+        AssumptionError
+            If the function is refused: the message has the reason.
+        """
+        if not _projectors:
+            raise argument_error(
+                "function", function, "can't be sampled by exact theory alone", "import hermiton.numerics.projection"
+            )
+        return _projectors[0](function, **options)
 
     def __repr__(self) -> str:
         return f"Activation({self.name!r})"
@@ -262,6 +310,50 @@ class Activation:
             f"the Hermite coefficients 1 to {MAX_DEGREE} of {self.name} are all zero: use a function with a lower one"
         )
 
+    @property
+    def generative_exponent(self) -> int:
+        """First k >= 1 for which E[He_k(x) | sigma(x)] does not vanish, x ~ N(0, 1).
+
+        See :func:`hermiton.theory.facts.exponents.generative_exponent`, which also gives the reasons.
+
+        Raises
+        ------
+        AccuracyError
+            If it is undecided.
+        """
+        from .facts.exponents import generative_exponent
+
+        return generative_exponent(self).value
+
+    def facts(self) -> "Facts":
+        """What is known of sigma, as a table: parity, kinks, growth, exponents, decay of coefficients, strip, and more.
+
+        Returns
+        -------
+        Facts
+            Each entry with its reason and how well it stands; what can't be decided says so.
+        """
+        from .facts.collect import facts
+
+        return facts(self)
+
+    def dual_kernel(self, other: "str | sp.Expr | Activation | None" = None) -> "DualKernel":
+        """The dual kernel kappa(rho) = E[sigma(x) g(y)] of standard Gaussians x, y with correlation rho.
+
+        Parameters
+        ----------
+        other : Activation, str or sympy.Expr, optional
+            g; sigma itself by default.
+
+        Returns
+        -------
+        DualKernel
+            In closed form where one is known, with its check; Mehler's series with a bound on its tail always.
+        """
+        from .gaussian.dual import dual_kernel
+
+        return dual_kernel(self, other)
+
     def hermite(self, order: int, mean: sp.Expr | int = 0, std: sp.Expr | int = 1) -> "HermiteSeries":
         """Hermite coefficients h_k = E[sigma(m + s x) He_k(x)], x ~ N(0, 1), for k = 0, ..., `order`.
 
@@ -285,6 +377,13 @@ class Activation:
         from .gaussian.hermite import hermite_series
 
         return hermite_series(self, order, mean, std)
+
+
+@derive.register
+def _derive(activation: Activation, order: int = 3, **options: Any) -> Derivation:
+    from .gaussian.hermite_derivation import derive_hermite
+
+    return derive_hermite(activation, order, **options)
 
 
 _REFUSALS = {

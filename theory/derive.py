@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import singledispatch
+from typing import Any
 
 from .derivation import Derivation
 from .errors import argument_error
@@ -11,18 +12,21 @@ __all__ = ["derive"]
 
 
 @singledispatch
-def derive(setting: object) -> Derivation:
-    """Derive the equations of a setting as a chain of machine-checked steps.
+def derive(setting: object, **options: Any) -> Derivation:
+    """Derive the equations of a setting, or the Hermite coefficients of an activation, as a chain of checked steps.
 
     Parameters
     ----------
-    setting : OnlineSGD
-        What to derive the equations of.
+    setting : OnlineSGD or Activation
+        What to derive the equations, or the coefficients, of.
+    **options
+        For an activation those of :func:`hermiton.theory.gaussian.hermite_derivation.derive_hermite`: ``order``,
+        ``mean``, ``std``. A setting has none.
 
     Returns
     -------
     Derivation
-        Its steps are checked when it is built; it ends in the systems that `solve` compiles.
+        Its steps are checked when it is built; for a setting it ends in the systems that `solve` compiles.
 
     Raises
     ------
@@ -31,4 +35,4 @@ def derive(setting: object) -> Derivation:
     DerivationError
         If a check fails.
     """
-    raise argument_error("setting", setting, "is not a setting", "pass one of hermiton's settings, such as OnlineSGD()")
+    raise argument_error("setting", setting, "is not a setting", "pass a setting such as OnlineSGD(), or an Activation")

@@ -83,7 +83,8 @@ class _Cutter:
     def cut(self, expr: sp.Expr, lo: sp.Expr, hi: sp.Expr, settled: frozenset[sp.Basic]) -> list[Piece]:
         node = _next(expr, settled)
         if node is None:
-            real_range(expr, lo, hi)
+            if not (expr.is_polynomial(z) and expr.is_real):  # those need no proof that they are real and finite
+                real_range(expr, lo, hi)
             return [Piece(lo, hi, expr)]
         cuts = sorted({r for switch in _switches(node) for r in _roots(switch, lo, hi)}, key=_Order)
         if isinstance(node, sp.Pow):

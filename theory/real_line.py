@@ -158,14 +158,17 @@ class _Ranges:
         return found
 
     def _tightened(self, expr: sp.Expr, found: Interval) -> Interval:
-        """Add what SymPy's assumptions know (they hold for every real z)."""
-        if bool(found.lo <= 0) and not found.positive and expr.is_positive:
+        """Add what SymPy's assumptions know (they hold for every real z).
+
+        An end such as tanh(200) - 1 can be too near to 0 for SymPy to compare; then nothing is added.
+        """
+        if (found.lo <= 0) == sp.true and not found.positive and expr.is_positive:
             found = Interval(sp.S.Zero, found.hi, True, found.hi_open)
-        elif bool(found.lo < 0) and expr.is_nonnegative:
+        elif (found.lo < 0) == sp.true and expr.is_nonnegative:
             found = Interval(sp.S.Zero, found.hi, False, found.hi_open)
-        if bool(found.hi >= 0) and not found.negative and expr.is_negative:
+        if (found.hi >= 0) == sp.true and not found.negative and expr.is_negative:
             found = Interval(found.lo, sp.S.Zero, found.lo_open, True)
-        elif bool(found.hi > 0) and expr.is_nonpositive:
+        elif (found.hi > 0) == sp.true and expr.is_nonpositive:
             found = Interval(found.lo, sp.S.Zero, found.lo_open, False)
         return found
 

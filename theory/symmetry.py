@@ -26,7 +26,7 @@ def vanishes(expr: sp.Expr) -> bool:
         return True
     for sample in _SAMPLES:
         value = expr.subs(z, sample).evalf(30)
-        if value.is_comparable and bool(abs(value) > sp.Rational(1, 10**20)):
+        if value.is_comparable and value != 0:  # a sum that cancels to the last digit is not comparable, however small
             return False
         if not expr.has(z):
             break

@@ -198,3 +198,9 @@ def test_truncated_series_of_a_polynomial_is_the_polynomial() -> None:
 def test_hermite_refuses(order: int, kwargs: dict[str, object]) -> None:
     with pytest.raises(AssumptionError):
         Activation("tanh").hermite(order, **kwargs)  # type: ignore[arg-type]
+
+
+def test_values_near_a_jump_that_no_comparison_decides() -> None:
+    activation = Activation("sign(z - 2) + tanh(100*z)")  # tanh(200) - 1 is -1e-174
+    assert activation.kinks == (2,)
+    assert activation.growth == "bounded"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import sympy as sp
@@ -9,9 +10,12 @@ import sympy as sp
 from ..errors import argument_error
 from ..formula import hermite_he
 from ..notation import z
-from ..symmetry import parity_of
+from ..pieces import Piece
+from ..symmetry import parity_of, vanishes
+from .components import NoClosedForm, components_of
 from .expectation import GaussianExpectation
-from .terms import NoClosedForm, expectation_of_sum, piecewise_expectation
+from .stein_system import normal_density, stein_systems
+from .terms import expectation_of_sum
 
 if TYPE_CHECKING:
     from ..activation import Activation
@@ -19,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["HermiteSeries", "exact_coefficient", "hermite_he", "hermite_series", "zero_by_parity"]
 
 _x = sp.Symbol("x", real=True)
-_m = sp.Dummy("m", real=True)
-_s = sp.Dummy("s", positive=True)
+# How often a function without a closed form is differentiated in search of one.
+_MOST_PARTS = 2
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,8 @@ def hermite_series(
     -------
     HermiteSeries
         Closed forms come from E[sigma(m + s x)] and Stein's recursion h_(k+1) = s dh_k/dm; without a closed form a
-        coefficient is an unevaluated expectation.
+        coefficient is an unevaluated expectation. :func:`hermiton.theory.gaussian.hermite_derivation.derive_hermite`
+        gives their proof.
 
     Raises
     ------
@@ -127,8 +132,8 @@ def hermite_series(
     """
     if isinstance(order, bool) or not isinstance(order, int) or order < 0:
         raise argument_error("order", order, "is not a count", "use an integer >= 0")
-    m, s = _exact("mean", mean), _exact("std", std)
-    if s.is_number and not s.is_positive:
+    m, s = exact_number("mean", mean), exact_number("std", std)
+    if s.is_nonpositive or (s.is_number and not s.is_positive):
         raise argument_error("std", std, "is not positive", "use a positive standard deviation")
     exponent = activation.growth_exponent
     if s.is_number and bool(4 * exponent * s**2 >= 1):
@@ -147,7 +152,7 @@ def hermite_series(
     return HermiteSeries(activation.expression, m, s, tuple(coefficients))
 
 
-def _exact(name: str, value: object) -> sp.Expr:
+def exact_number(name: str, value: object) -> sp.Expr:
     try:
         expr = sp.sympify(value, strict=True)
     except sp.SympifyError:
@@ -207,51 +212,41 @@ def exact_coefficient(
     -------
     sympy.Expr or None
     """
-    chain = _chain(activation)
-    return None if chain is None else chain.coefficient(k, mean, std)
+    return _coefficient(activation.pieces, k, sp.sympify(mean), sp.sympify(std), _MOST_PARTS)
 
 
-class _Chain:
-    """Stein's recursion h_(k+1) = s dh_k/dm from h_0(m, s), remembered as far as it was used.
-
-    Sums in s alone, such as 1 + 2 s^2, are held by placeholders: they are constants of the recursion, and as single
-    symbols their powers merge, so that the number of terms grows only linearly with k.
-    """
-
-    def __init__(self, first: sp.Expr) -> None:
-        self.held: dict[sp.Symbol, sp.Expr] = {}
-        self.known = [self._expanded(self._hold(first))]
-
-    def _hold(self, expr: sp.Expr) -> sp.Expr:
-        if expr.is_Add and expr.free_symbols == {_s}:
-            content, primitive = expr.primitive()
-            for symbol, value in self.held.items():
-                if value == primitive:
-                    return content * symbol
-            fresh = sp.Dummy(f"u{len(self.held)}", positive=True if primitive.is_positive else None)
-            self.held[fresh] = primitive
-            return content * fresh
-        return expr.func(*(self._hold(a) for a in expr.args)) if expr.args else expr
-
-    @staticmethod
-    def _expanded(expr: sp.Expr) -> sp.Expr:
-        return sp.expand(expr, power_exp=False, power_base=False, log=False, trig=False)
-
-    def coefficient(self, k: int, mean: sp.Expr, std: sp.Expr) -> sp.Expr:
-        while len(self.known) <= k:
-            self.known.append(self._expanded(_s * sp.diff(self.known[-1], _m)))
-        value = self.known[k].subs(_m, mean) if mean != _m else self.known[k]
-        return value.xreplace(self.held).subs(_s, std)
-
-
-@lru_cache(maxsize=256)
-def _chain(activation: "Activation") -> _Chain | None:
-    """The recursion of an activation, or None if E[sigma(m + s x)] has no closed form."""
+def _coefficient(pieces: tuple[Piece, ...], k: int, mean: sp.Expr, std: sp.Expr, parts: int) -> sp.Expr | None:
     try:
-        if len(activation.pieces) > 1:
-            return _Chain(piecewise_expectation(activation.pieces, _m, _s))
-        law = (sp.ImmutableMatrix([[_s**2]]), sp.ImmutableMatrix([[_m]]))
-        value = expectation_of_sum(activation.pieces[0].expression, (z,), *law)
+        systems = stein_systems(components_of(pieces), mean, std)
     except NoClosedForm:
+        if parts and k:
+            return _by_parts(pieces, k, mean, std, parts)
+        return _at_zero_mean(pieces, k, std) if mean == 0 else None
+    return sp.Add(*(system.coefficient(k) for system in systems))
+
+
+def _by_parts(pieces: tuple[Piece, ...], k: int, mean: sp.Expr, std: sp.Expr, parts: int) -> sp.Expr | None:
+    """Stein's lemma: h_k = s E[sigma' He_(k-1)] + sum_e (jump of sigma at e) phi(x_e) He_(k-1)(x_e), x_e = (e - m)/s.
+
+    The derivative may have a closed form where the function has none: erf(z)^2, for example.
+    """
+    derivative = tuple(piece._replace(expression=sp.diff(piece.expression, z)) for piece in pieces)
+    inner = _coefficient(derivative, k - 1, mean, std, parts - 1)
+    if inner is None:
         return None
-    return None if value.has(GaussianExpectation) else _Chain(value)
+    total = std * inner
+    for left, right in pairwise(pieces):
+        jump = sp.expand((right.expression - left.expression).subs(z, right.lo))
+        if not vanishes(jump):
+            x = (right.lo - mean) / std
+            total += jump * normal_density(x) * hermite_he(k - 1, x)
+    return total
+
+
+def _at_zero_mean(pieces: tuple[Piece, ...], k: int, std: sp.Expr) -> sp.Expr | None:
+    """A smooth function at mean 0, where a product of two error functions has a closed form by Price's theorem."""
+    if len(pieces) > 1:
+        return None
+    law = (sp.ImmutableMatrix([[std**2]]), sp.ImmutableMatrix([[0]]))
+    value = expectation_of_sum(pieces[0].expression * hermite_he(k, z / std), (z,), *law)
+    return None if value.has(GaussianExpectation) else value

@@ -2,11 +2,10 @@
 
 A term is a product of powers of the fields, ``exp`` of linear forms and of squares, ``erf`` and ``sin``/``cos`` of
 linear forms. Exponentials are absorbed into the law (tilting), powers are removed by Stein's lemma, and what is left is
-one of a few base cases. Functions of one field with kinks go piece by piece, through truncated moments.
+one of a few base cases. Functions of one field with kinks go component by component.
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import sympy as sp
 from sympy.simplify.fu import TR8
@@ -14,16 +13,14 @@ from sympy.simplify.fu import TR8
 from ..notation import z
 from ..pieces import NotPiecewiseError, Piece, smooth_pieces
 from ..real_line import NotRealError
+from .components import NoClosedForm, components_of
 from .erf_family import ErfFunction, derive_i2
 from .expectation import KINKED, GaussianExpectation
+from .stein_system import stein_systems
 
 __all__ = ["NoClosedForm", "expectation_of_sum", "piecewise_expectation"]
 
 _HYPERBOLIC = [sp.sinh, sp.cosh]
-
-
-class NoClosedForm(Exception):
-    """The term stays unevaluated."""
 
 
 @dataclass(frozen=True)
@@ -219,29 +216,8 @@ def _base(forms: tuple[_Form, ...], law: _Law) -> sp.Expr:
     raise NoClosedForm
 
 
-@lru_cache(maxsize=128)
-def _split(piece: Piece) -> tuple[tuple[tuple[sp.Expr, ...], sp.Expr], ...] | None:
-    """A piece as a sum of polynomials (ascending coefficients) times exp(quadratic); None if it is something else."""
-    expression = piece.expression
-    if expression.has(*_HYPERBOLIC):
-        expression = expression.rewrite(_HYPERBOLIC, sp.exp)
-    found: dict[sp.Expr, sp.Expr] = {}
-    for term in sp.Add.make_args(sp.expand(expression, power_exp=False)):
-        polynomial, dependent = term.as_independent(z, as_Add=False)
-        exponent: sp.Expr = sp.S.Zero
-        for factor in sp.Mul.make_args(dependent):
-            if factor.func is sp.exp:
-                exponent += factor.args[0]
-            else:
-                polynomial *= factor
-        if not polynomial.is_polynomial(z) or not exponent.is_polynomial(z) or sp.Poly(exponent, z).degree() > 2:
-            return None
-        found[exponent] = found.get(exponent, sp.S.Zero) + polynomial
-    return tuple((tuple(reversed(sp.Poly(p, z).all_coeffs())), q) for q, p in found.items())
-
-
 def piecewise_expectation(pieces: tuple[Piece, ...], mean: sp.Expr, std: sp.Expr) -> sp.Expr:
-    """E[sigma(z)] for z ~ N(mean, std^2) and sigma in pieces of polynomials times exp(quadratic).
+    """E[sigma(z)] for z ~ N(mean, std^2) and sigma in pieces.
 
     Parameters
     ----------
@@ -257,39 +233,6 @@ def piecewise_expectation(pieces: tuple[Piece, ...], mean: sp.Expr, std: sp.Expr
     Raises
     ------
     NoClosedForm
-        If a piece is something else.
+        If a piece is no sum of components.
     """
-    total: sp.Expr = sp.S.Zero
-    for piece in pieces:
-        terms = _split(piece)
-        if terms is None:
-            raise NoClosedForm
-        for coefficients, exponent in terms:
-            plain = _Law(sp.ImmutableMatrix([[std**2]]), sp.ImmutableMatrix([[mean]]))
-            law = _absorbed(exponent, (z,), plain)
-            spread = std if law.covariance == plain.covariance else sp.sqrt(law.covariance[0])
-            moments = _truncated(len(coefficients) - 1, piece.lo, piece.hi, law.mean[0], spread)
-            total += law.weight * sp.Add(*(c * m for c, m in zip(coefficients, moments, strict=True)))
-    return total
-
-
-def _truncated(degree: int, lo: sp.Expr, hi: sp.Expr, mean: sp.Expr, std: sp.Expr) -> list[sp.Expr]:
-    """E[z^n 1(lo < z < hi)], n = 0, ..., degree, by Stein's lemma with boundary terms."""
-
-    def below(end: sp.Expr) -> sp.Expr:
-        if end.is_infinite:
-            return sp.S.Half if end.is_extended_positive else -sp.S.Half
-        return sp.erf((end - mean) / (std * sp.sqrt(2))) / 2
-
-    def boundary(end: sp.Expr, n: int) -> sp.Expr:
-        if end.is_infinite:
-            return sp.S.Zero
-        return end**n * std / sp.sqrt(2 * sp.pi) * sp.exp(-((end - mean) ** 2) / (2 * std**2))
-
-    moments = [below(hi) - below(lo)]
-    for n in range(1, degree + 1):
-        value = mean * moments[n - 1] - boundary(hi, n - 1) + boundary(lo, n - 1)
-        if n > 1:
-            value += (n - 1) * std**2 * moments[n - 2]
-        moments.append(value)
-    return moments
+    return sp.Add(*(system.coefficient(0) for system in stein_systems(components_of(pieces), mean, std)))
