@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from hermiton.theory.derivation import Derivation
 from hermiton.theory.derive import derive as derive_in_theory
@@ -14,15 +15,18 @@ from .progress import statements
 __all__ = ["derive"]
 
 
-def derive(setting: object, *, progress: bool | Callable[[float], object] = False) -> Derivation:
-    """Derive the equations of a setting as a chain of machine-checked steps.
+def derive(setting: object, *, progress: bool | Callable[[float], object] = False, **options: Any) -> Derivation:
+    """Derive the equations of a setting, or the Hermite coefficients of an activation, as a chain of checked steps.
 
     Parameters
     ----------
-    setting : OnlineSGD
-        What to derive the equations of.
+    setting : OnlineSGD or Activation
+        What to derive the equations, or the coefficients, of.
     progress : bool or callable
         Whether to show the latest checked statement, or what to call when all are.
+    **options
+        For an activation those of :func:`hermiton.theory.gaussian.hermite_derivation.derive_hermite`: ``order``,
+        ``mean``, ``std``. A setting has none.
 
     Returns
     -------
@@ -32,7 +36,7 @@ def derive(setting: object, *, progress: bool | Callable[[float], object] = Fals
     Raises
     ------
     AssumptionError
-        If `setting` is no setting, or the theory does not cover it.
+        If `setting` is neither, or the theory does not cover it.
     DerivationError
         If a check fails.
 
@@ -42,6 +46,9 @@ def derive(setting: object, *, progress: bool | Callable[[float], object] = Fals
     >>> derivation = derive(OnlineSGD(student="he2", teacher="he2", hidden=1, teacher_hidden=1))
     >>> derivation.statement("rate_Q").standing, derivation.standing  # that a run follows its mean is cited
     ('derived', 'cited')
+    >>> from hermiton.theory.activation import Activation
+    >>> derive(Activation("he2"), order=2, std=2).statement("h2 at the point").rhs
+    8
     """
     with statements(progress):
-        return replace(derive_in_theory(setting), kernel_source=kernel_source)
+        return replace(derive_in_theory(setting, **options), kernel_source=kernel_source)

@@ -1,5 +1,6 @@
 """The value of an activation, or of its derivative, at one point: the Gaussian field of deviation zero."""
 
+import math
 from typing import Any
 
 import sympy as sp
@@ -56,15 +57,15 @@ def value_at(
                 value = sides[0]
                 for side in sides[1:]:
                     if not side.overlaps(value):
+                        primes = "'" * n
                         raise argument_error(
                             "std",
                             0,
-                            f"leaves no value where {activation.name} has a kink, at z = {point}: its derivative of"
-                            f" order {n} jumps there",
+                            f"leaves no value where {activation.name}{primes} jumps, at z = {point}",
                             "use a positive one",
                         )
                     value = value.union(side)
-            value = value**power
+            value = math.prod([value] * power, start=arb(1))  # arb's own power takes a logarithm
             if value.is_finite() and value.rad() * arb(10) ** digits < abs(value).max(arb(1)):
                 return value, wanted
         wanted *= 2
