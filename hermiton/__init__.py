@@ -7,10 +7,12 @@ used (PEP 562), so that ``import hermiton`` loads neither SymPy nor Numba and co
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the same table for mypy, pyright and editors; tests/packaging holds the two together
+    from hermiton.numerics.activation import Activation
     from hermiton.numerics.derive import derive
+    from hermiton.numerics.field_moment import field_moment
+    from hermiton.numerics.hermite import hermite_coefficients
     from hermiton.numerics.overlaps import Overlaps
     from hermiton.numerics.solve import solve
-    from hermiton.theory.activation import Activation
     from hermiton.theory.errors import (
         AccuracyError,
         AssumptionError,
@@ -40,7 +42,9 @@ __all__ = [
     "VerificationError",
     "__version__",
     "derive",
+    "field_moment",
     "gaussian_expectation",
+    "hermite_coefficients",
     "simulate",
     "solve",
     "sweep",
@@ -51,7 +55,7 @@ __all__ = [
 # public name -> (module, attribute)
 _HOME = {
     "AccuracyError": ("hermiton.theory.errors", "AccuracyError"),
-    "Activation": ("hermiton.theory.activation", "Activation"),
+    "Activation": ("hermiton.numerics.activation", "Activation"),
     "AssumptionError": ("hermiton.theory.errors", "AssumptionError"),
     "CodegenError": ("hermiton.theory.errors", "CodegenError"),
     "DerivationError": ("hermiton.theory.errors", "DerivationError"),
@@ -61,7 +65,9 @@ _HOME = {
     "Report": ("hermiton.verification.report", "Report"),
     "VerificationError": ("hermiton.theory.errors", "VerificationError"),
     "derive": ("hermiton.numerics.derive", "derive"),
+    "field_moment": ("hermiton.numerics.field_moment", "field_moment"),
     "gaussian_expectation": ("hermiton.theory.gaussian.expectation", "gaussian_expectation"),
+    "hermite_coefficients": ("hermiton.numerics.hermite", "hermite_coefficients"),
     "simulate": ("hermiton.verification.verbs", "simulate"),
     "solve": ("hermiton.numerics.solve", "solve"),
     "sweep": ("hermiton.verification.sweep", "sweep"),
