@@ -199,6 +199,17 @@ class BallProgram:
         return make
 
 
+def _power(base: Any, n: int) -> Any:
+    """An integer power; that of a real ball that holds zero is NaN as python-flint has it."""
+    value = base**n
+    if n < 0 or value.is_finite():
+        return value
+    value = base
+    for bit in bin(n)[3:]:  # below the leading one
+        value = value * value * base if bit == "1" else value * value
+    return value
+
+
 def _cut_real(u: Any) -> bool:
     return bool(u.imag.contains(0)) and not bool(abs(u.real) < 1)
 
@@ -297,6 +308,7 @@ _HELPERS = {
     "cut_imaginary": _cut_imaginary,
     "cut_real": _cut_real,
     "erf": _erf,
+    "power": _power,
     "sigmoid": _sigmoid,
     "softplus": _softplus,
     "tanh": _tanh,

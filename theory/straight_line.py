@@ -142,11 +142,11 @@ def real_code(step: Step) -> str:
     if step.kind in ("add", "mul"):
         return (" + " if step.kind == "add" else " * ").join(args)
     if step.kind == "pow":
-        return {2: f"{first} * {first}", -1: f"1 / {first}", 1: first}.get(step.value, f"{first} ** {step.value}")
+        return {2: f"{first} * {first}", -1: f"1 / {first}", 1: first}.get(step.value, f"power({first}, {step.value})")
     if step.kind == "root":
         p, q = step.value
         root = f"{first}.sqrt()" if q == 2 else f"{first}.root({q})"
-        return root if p == 1 else f"{root} ** {p}"
+        return root if p == 1 else f"power({root}, {p})"
     if step.kind in ("max", "min"):
         return first + "".join(f".{step.kind}({other})" for other in args[1:])
     if step.kind == "abs":
@@ -168,7 +168,7 @@ def complex_code(step: Step) -> str:
     -------
     str
         It uses ``analytic``, ``NAN``, ``cut_real`` and ``cut_imaginary``, which tell whether a ball touches a cut, and
-        functions acos, asin, asinh, erf, sigmoid, tanh and softplus(u, analytic).
+        functions acos, asin, asinh, erf, power, sigmoid, tanh and softplus(u, analytic).
 
     Raises
     ------
@@ -181,7 +181,7 @@ def complex_code(step: Step) -> str:
     if step.kind == "root":
         p, q = step.value
         if q == 2:
-            return f"{first}.sqrt(analytic=analytic) ** {p}"
+            return f"power({first}.sqrt(analytic=analytic), {p})"
         return f"({first}.log(analytic=analytic) * {p} / {q}).exp()"
     if step.kind == "log":
         return f"{first}.log(analytic=analytic)"

@@ -4,6 +4,7 @@ Pairings are listed one by one, and SymPy's own normal moments give those of ind
 the counting have to be told apart by the same comparison.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,8 +18,8 @@ from sympy.stats import Normal
 from hermiton.theory.gaussian import wick as module
 from hermiton.theory.gaussian.wick import MomentTable, gaussian_moment, wick
 
-FEW = settings(max_examples=20, deadline=None)
-MANY = settings(max_examples=2000, deadline=None)
+# A few in each run; HERMITON_EXAMPLES=2000 for a thorough one.
+SOME = settings(max_examples=int(os.environ.get("HERMITON_EXAMPLES", "20")), deadline=None)
 SYMBOLS = sp.symbols("u v w p q", positive=True)
 Law = tuple[sp.Matrix, list[sp.Expr]]
 
@@ -71,16 +72,9 @@ def check_matchings(case: tuple[Law, tuple[int, ...]]) -> None:
     assert sp.expand(gaussian_moment(exponents, *law)) == by_matchings(law, exponents)
 
 
-@FEW
+@SOME
 @given(case=cases())
 def test_moments_are_sums_over_matchings(case: tuple[Law, tuple[int, ...]]) -> None:
-    check_matchings(case)
-
-
-@pytest.mark.slow
-@MANY
-@given(case=cases())
-def test_moments_are_sums_over_matchings_at_length(case: tuple[Law, tuple[int, ...]]) -> None:
     check_matchings(case)
 
 
@@ -116,16 +110,9 @@ def check_independent(case: tuple[sp.Matrix, list[sp.Expr], sp.Expr]) -> None:
     assert sp.expand(found - expected) == 0
 
 
-@FEW
+@SOME
 @given(case=mixtures())
 def test_polynomials_in_mixtures_of_independent_normals(case: tuple[sp.Matrix, list[sp.Expr], sp.Expr]) -> None:
-    check_independent(case)
-
-
-@pytest.mark.slow
-@MANY
-@given(case=mixtures())
-def test_polynomials_in_mixtures_at_length(case: tuple[sp.Matrix, list[sp.Expr], sp.Expr]) -> None:
     check_independent(case)
 
 

@@ -114,3 +114,12 @@ def test_the_tail_is_in_the_radius() -> None:
 def test_refusals(call: Callable[[], object], error: type[Exception]) -> None:
     with pytest.raises(error):
         call()
+
+
+def test_powers_of_a_ball_that_holds_zero() -> None:
+    m = sp.Symbol("m")
+    third = sp.Rational(1, 3)  # m - 1/3 is a ball around 0
+    for n in (1, 2, 3, 4, 5, 8, 13):
+        value = evaluate(2 + 7 * (m - third) ** n, {m: third}, 40)
+        assert value.contains(2)
+        assert value.rad() < arb(10) ** -40
