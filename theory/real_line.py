@@ -13,7 +13,9 @@ import sympy as sp
 
 from .notation import z
 
-__all__ = ["Interval", "NotRealError", "Rate", "Undecided", "growth", "real_range"]
+__all__ = ["Interval", "NotRealError", "Rate", "Undecided", "growth", "less", "real_range"]
+
+_DIGITS = 2000  # by which two numbers are told apart at most
 
 
 class NotRealError(Exception):
@@ -30,6 +32,19 @@ class Undecided(Exception):
     """The growth of an expression can't be read off its structure."""
 
 
+def less(a: sp.Expr, b: sp.Expr) -> bool:
+    """Whether a < b is shown, for exact numbers.
+
+    SymPy compares to 100 digits and then gives up, as on tanh(200) < 1; here 2000 digits are tried. What they don't tell
+    apart counts as equal.
+    """
+    relation = a < b
+    if relation not in (sp.true, sp.false):
+        difference = (a - b).evalf(5, maxn=_DIGITS)
+        return bool(difference.is_comparable and difference < 0)
+    return bool(relation)
+
+
 class Interval(NamedTuple):
     """An interval with exact ends; an open end is not attained."""
 
@@ -41,17 +56,17 @@ class Interval(NamedTuple):
     @property
     def positive(self) -> bool:
         """Whether it lies in (0, oo)."""
-        return bool(self.lo > 0) or (self.lo_open and bool(sp.Eq(self.lo, 0)))
+        return less(sp.S.Zero, self.lo) or (self.lo_open and bool(sp.Eq(self.lo, 0)))
 
     @property
     def negative(self) -> bool:
         """Whether it lies in (-oo, 0)."""
-        return bool(self.hi < 0) or (self.hi_open and bool(sp.Eq(self.hi, 0)))
+        return less(self.hi, sp.S.Zero) or (self.hi_open and bool(sp.Eq(self.hi, 0)))
 
     @property
     def nonnegative(self) -> bool:
         """Whether it lies in [0, oo)."""
-        return bool(self.lo >= 0)
+        return less(sp.S.Zero, self.lo) or (self.lo >= 0) == sp.true
 
     @property
     def bounded(self) -> bool:
@@ -69,8 +84,8 @@ class _End(NamedTuple):
 
 def _hull(ends: Iterable[_End]) -> Interval:
     ends = list(ends)
-    lo = reduce(lambda a, b: b if bool(b.value < a.value) else a, ends)
-    hi = reduce(lambda a, b: b if bool(b.value > a.value) else a, ends)
+    lo = reduce(lambda a, b: b if less(b.value, a.value) else a, ends)
+    hi = reduce(lambda a, b: b if less(a.value, b.value) else a, ends)
     lo_open = all(e.open for e in ends if e.value == lo.value)
     hi_open = all(e.open for e in ends if e.value == hi.value)
     return Interval(lo.value, hi.value, lo_open, hi_open)
@@ -100,9 +115,9 @@ def _increasing(f: Callable[[sp.Expr], sp.Expr], a: Interval) -> Interval:
 
 def _even(a: Interval, f: Callable[[sp.Expr], sp.Expr]) -> Interval:
     """Range of f(|u|) for f increasing on [0, oo)."""
-    if a.lo >= 0:
+    if a.nonnegative:
         return _increasing(f, a)
-    if a.hi <= 0:
+    if not less(sp.S.Zero, a.hi):
         return Interval(f(-a.hi), f(-a.lo), a.hi_open, a.lo_open)
     far = _hull([_End(-a.lo, a.lo_open), _End(a.hi, a.hi_open)])
     return Interval(f(sp.S.Zero), f(far.hi), False, far.hi_open)
@@ -158,17 +173,14 @@ class _Ranges:
         return found
 
     def _tightened(self, expr: sp.Expr, found: Interval) -> Interval:
-        """Add what SymPy's assumptions know (they hold for every real z).
-
-        An end such as tanh(200) - 1 can be too near to 0 for SymPy to compare; then nothing is added.
-        """
-        if (found.lo <= 0) == sp.true and not found.positive and expr.is_positive:
+        """Add what SymPy's assumptions know (they hold for every real z)."""
+        if not found.positive and expr.is_positive:
             found = Interval(sp.S.Zero, found.hi, True, found.hi_open)
-        elif (found.lo < 0) == sp.true and expr.is_nonnegative:
+        elif not found.nonnegative and expr.is_nonnegative:
             found = Interval(sp.S.Zero, found.hi, False, found.hi_open)
-        if (found.hi >= 0) == sp.true and not found.negative and expr.is_negative:
+        if not found.negative and expr.is_negative:
             found = Interval(found.lo, sp.S.Zero, found.lo_open, True)
-        elif (found.hi > 0) == sp.true and expr.is_nonpositive:
+        elif less(sp.S.Zero, found.hi) and expr.is_nonpositive:
             found = Interval(found.lo, sp.S.Zero, found.lo_open, False)
         return found
 
@@ -200,7 +212,7 @@ class _Ranges:
         ends = [self._polynomial_end(poly, self.domain.lo), self._polynomial_end(poly, self.domain.hi)]
         if poly.degree() > 1:
             for root in set(poly.diff().real_roots()):
-                if bool(root > self.domain.lo) and bool(root < self.domain.hi):
+                if less(self.domain.lo, root) and less(root, self.domain.hi):
                     ends.append(_End(poly.as_expr().subs(z, root), False))
         return _hull(ends)
 
@@ -247,7 +259,7 @@ class _Ranges:
         """Say where a denominator vanishes, if that is known."""
         if base.is_polynomial(z):
             for root in sp.Poly(base, z).real_roots() if not base.has(sp.pi, sp.E) else ():
-                if bool(root >= self.domain.lo) and bool(root <= self.domain.hi):
+                if not (less(root, self.domain.lo) or less(self.domain.hi, root)):
                     return f"is infinite at z = {root}"
         return f"divides by {base}, which is not shown to be non-zero"
 
@@ -277,7 +289,7 @@ class _Ranges:
             return self._inverse(expr)
         if kind in _POLES:
             argument = self.of(expr.args[0])
-            if kind is sp.tan and bool(argument.lo > -sp.pi / 2) and bool(argument.hi < sp.pi / 2):
+            if kind is sp.tan and less(-sp.pi / 2, argument.lo) and less(argument.hi, sp.pi / 2):
                 return _increasing(sp.tan, argument)
             below = _POLES[kind](expr.args[0])
             inside = self.of(below)
@@ -289,19 +301,19 @@ class _Ranges:
     def _trigonometric(self, expr: sp.Expr) -> Interval:
         inside = self.of(expr.args[0])
         shifted = inside if isinstance(expr, sp.sin) else _add(inside, Interval(sp.pi / 2, sp.pi / 2))
-        if bool(shifted.lo >= -sp.pi / 2) and bool(shifted.hi <= sp.pi / 2):
+        if not (less(shifted.lo, -sp.pi / 2) or less(sp.pi / 2, shifted.hi)):
             return _increasing(sp.sin, shifted)
-        if isinstance(expr, sp.cos) and bool(inside.lo > -sp.pi / 2) and bool(inside.hi < sp.pi / 2):
+        if isinstance(expr, sp.cos) and less(-sp.pi / 2, inside.lo) and less(inside.hi, sp.pi / 2):
             least = _hull([_End(sp.cos(inside.lo), inside.lo_open), _End(sp.cos(inside.hi), inside.hi_open)])
             return Interval(least.lo, sp.S.One, least.lo_open, False)
         return Interval(-sp.S.One, sp.S.One)
 
     def _inverse(self, expr: sp.Expr) -> Interval:
         inside = self.of(expr.args[0])
-        within = bool(inside.lo >= -1) and bool(inside.hi <= 1)
+        within = not (less(inside.lo, sp.S.NegativeOne) or less(sp.S.One, inside.hi))
         if isinstance(expr, sp.atanh):
-            above = bool(inside.lo > -1) or inside.lo_open
-            below = bool(inside.hi < 1) or inside.hi_open
+            above = less(sp.S.NegativeOne, inside.lo) or inside.lo_open
+            below = less(inside.hi, sp.S.One) or inside.hi_open
             if not (within and above and below):
                 raise NotRealError("pole", expr, f"needs {expr.args[0]} within (-1, 1)")
             return _increasing(sp.atanh, inside)

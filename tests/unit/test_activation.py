@@ -204,3 +204,8 @@ def test_values_near_a_jump_that_no_comparison_decides() -> None:
     activation = Activation("sign(z - 2) + tanh(100*z)")  # tanh(200) - 1 is -1e-174
     assert activation.kinks == (2,)
     assert activation.growth == "bounded"
+
+
+def test_a_range_whose_end_is_nearer_to_another_than_any_usual_comparison_tells() -> None:
+    product = Activation("erf(9*z/4 + 9/8)*Min(1, Max(-1, z/4 - 3/4))")  # 1 - erf(135/8) is 1e-125
+    assert product.kinks == (-1, 7)
