@@ -19,7 +19,7 @@ from hermiton.theory.derivation import Derivation
 from hermiton.theory.derive import derive
 from hermiton.theory.errors import AccuracyError, argument_error
 from hermiton.theory.notation import z
-from hermiton.theory.systems import Array, OdeSystem
+from hermiton.theory.systems import Array, OdeSystem, PiecewiseFlow
 
 from .codegen.kernel import CompiledSystem, compile_system
 from .ode import Method, Status, Trajectory, integrate
@@ -29,7 +29,10 @@ from .solution import Solution
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .moments.piecewise_rule import PiecewiseRule
     from .quadrature import GaussianRule
+
+    Rule = GaussianRule | PiecewiseRule
 
 __all__ = ["BoundSystem", "UnfinishedError", "bind", "bind_compiled", "output_times", "solve", "tolerances"]
 
@@ -41,6 +44,8 @@ _ROUNDING = 1e-15
 _ATOL_PER_RTOL = 1e-2
 # States along a solution at which the quadrature's error is examined.
 _PROBES = 5
+# Nodes of the two rules for orthant probabilities: both reach rounding, and their distance shows if they did not.
+_ORTHANT_NODES = (12, 16)
 
 
 @dataclass(frozen=True)
@@ -64,29 +69,29 @@ class BoundSystem:
     start: NDArray[np.float64]
     parameters: NDArray[np.float64]
 
-    def arguments(self, rule: GaussianRule | None = None) -> dict[str, Any]:
-        """Keyword arguments for `integrate`; a quadrature rule follows the parameters and sizes."""
+    def arguments(self, rule: Rule | None = None) -> dict[str, Any]:
+        """Keyword arguments for `integrate`; the rule for moments follows the parameters and sizes."""
         sizes = self.compiled.size_vector(self.sizes)
         work = self.compiled.work_size(self.sizes)
         if rule is None:
             return {"parameters": self.parameters, "sizes": sizes, "work_size": work}
-        from .moments.four_point import four_point_scratch
-        from .moments.pairs import pair_scratch
+        scratch = 0
+        if not self.compiled.piecewise_linear:
+            from .moments.four_point import four_point_scratch
+            from .moments.pairs import pair_scratch
 
-        fields = int(sizes.sum())
-        scratch = max(pair_scratch(fields, rule.sizes), four_point_scratch(fields, rule.sizes))
+            fields = int(sizes.sum())
+            scratch = max(pair_scratch(fields, rule.sizes), four_point_scratch(fields, rule.sizes))
         return {
             "parameters": np.concatenate([self.parameters, rule.data]),
             "sizes": np.concatenate([sizes, rule.sizes]),
             "work_size": work + scratch,
         }
 
-    def covariance(self, state: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The covariance of the fields at a packed state, as the kernel computes it; systems with quadrature only."""
-        from .quadrature import rule
-
+    def covariance(self, state: NDArray[np.float64], rule: Rule) -> NDArray[np.float64]:
+        """The covariance of the fields at a packed state, as the kernel computes it; systems with tables only."""
         (array,) = {m.covariance for m in self.compiled.system.moments if m.closed_form is None}
-        arguments = self.arguments(rule(0))
+        arguments = self.arguments(rule)
         work = np.zeros(arguments["work_size"])
         slope = np.zeros_like(state)
         self.compiled.rhs(0.0, state, arguments["parameters"], arguments["sizes"], work, slope)
@@ -94,7 +99,7 @@ class BoundSystem:
         offset = self.compiled.offset(array.name, self.sizes)
         return work[offset : offset + shape[0] * shape[1]].reshape(shape).copy()
 
-    def observe(self, states: NDArray[np.float64], rule: GaussianRule | None = None) -> dict[str, NDArray[np.float64]]:
+    def observe(self, states: NDArray[np.float64], rule: Rule | None = None) -> dict[str, NDArray[np.float64]]:
         """Observables at packed states, shape (T, dim), by name."""
         system = self.compiled.system
         if not system.observables:
@@ -243,12 +248,12 @@ def solve(
 
     Parameters
     ----------
-    setting : OnlineSGD
-        What to solve.
-    start : Overlaps
-        The order parameters at time 0.
+    setting : OnlineSGD, Truncation or UnconstrainedFeatures
+        What to solve. A `Truncation` is solved exactly, from event to event: tolerances and method play no role.
+    start : Overlaps, thresholds or Features
+        The state at time 0: order parameters, an array of thresholds (or a mapping with ``biases``), or matrices.
     times : (T,) array
-        Output times, increasing, in units of steps/N; 0 need not be among them.
+        Output times, increasing, in the setting's unit (steps/N for online SGD); 0 need not be among them.
     rtol : float
         Relative tolerance of a step, at least 1e-12.
     atol : float, optional
@@ -281,13 +286,17 @@ def solve(
     rtol, absolute = tolerances(rtol, atol)
     source = derive(setting) if derivation is None else derivation
     system = source.systems[0]
+    if isinstance(system, PiecewiseFlow):  # exact: no tolerance, no method
+        from .piecewise_flow import solve_flow
+
+        return solve_flow(system, setting, start, grid, progress)
     bound = bind(system, setting, start)
     steps = np.concatenate([[0.0], grid]) if grid[0] > 0 else grid
     from .progress import reporter
 
     with reporter(progress, "solve") as report:
 
-        def run(tolerance: float, floor: float, rule: GaussianRule | None) -> Trajectory:
+        def run(tolerance: float, floor: float, rule: Rule | None) -> Trajectory:
             trajectory = integrate(
                 bound.compiled.rhs,
                 bound.start,
@@ -303,9 +312,11 @@ def solve(
                 raise UnfinishedError(trajectory.status, trajectory.failure_time, float(steps[-1]))
             return trajectory
 
-        rules: tuple[GaussianRule | None, GaussianRule | None] = (None, None)
+        rules: tuple[Rule | None, Rule | None] = (None, None)
         level = "closed forms"
-        if bound.compiled.quadrature:
+        if bound.compiled.piecewise_linear:
+            tight, loose, rules, level = _with_orthants(bound, run, rtol, absolute)
+        elif bound.compiled.quadrature:
             tight, loose, rules, level = _with_quadrature(bound, run, rtol, absolute)
         else:
             loose = run(rtol, absolute, None)
@@ -329,7 +340,7 @@ def solve(
 
 
 def _label(
-    bound: BoundSystem, states: NDArray[np.float64], times: NDArray[np.float64], rule: GaussianRule | None
+    bound: BoundSystem, states: NDArray[np.float64], times: NDArray[np.float64], rule: Rule | None
 ) -> xr.Dataset:
     """States and observables with named dimensions."""
     import xarray as xr
@@ -351,10 +362,10 @@ def _label(
 
 def _with_quadrature(
     bound: BoundSystem,
-    run: Callable[[float, float, GaussianRule | None], Trajectory],
+    run: Callable[[float, float, Rule | None], Trajectory],
     rtol: float,
     atol: float,
-) -> tuple[Trajectory, Trajectory, tuple[GaussianRule, GaussianRule], str]:
+) -> tuple[Trajectory, Trajectory, tuple[Rule, Rule], str]:
     """Solve at the lowest quadrature level that meets the tolerance along the whole solution, and at the next one.
 
     Polynomials need no ladder: a Gauss rule of their degree is exact.
@@ -374,16 +385,48 @@ def _with_quadrature(
     students, teachers = (bound.sizes[s.size.name] for s in system.sets)
 
     def level_for(state: NDArray[np.float64], lowest: int) -> int:
-        return choose_level(bound.covariance(state), students, teachers, evaluate, rtol, lowest).level
+        return choose_level(bound.covariance(state, rule(0)), students, teachers, evaluate, rtol, lowest).level
 
     level = level_for(bound.start, 0)
     while True:
         loose = run(rtol, atol, rule(level))
-        probes = np.unique(np.linspace(0, len(loose.states) - 1, _PROBES).astype(int))
-        needed = max(level_for(loose.states[n], level) for n in probes)
+        needed = max(level_for(state, level) for state in _probes(loose))
         if needed == level:
             break
         level = needed
     tight = run(rtol / _LOOSER, atol / _LOOSER, rule(level + 1))
     nodes = f"quadrature with {rule(level).points} and {rule(level + 1).points} nodes"
     return tight, loose, (rule(level), rule(level + 1)), nodes
+
+
+def _with_orthants(
+    bound: BoundSystem,
+    run: Callable[[float, float, Rule | None], Trajectory],
+    rtol: float,
+    atol: float,
+) -> tuple[Trajectory, Trajectory, tuple[Rule, Rule], str]:
+    """Solve with moments of piecewise-linear activations, whose own error estimates are held against the tolerance."""
+    from .moments.piecewise_rule import piecewise_rule
+    from .moments.piecewise_tables import piecewise_error
+
+    system = bound.compiled.system
+    activations = tuple(system.activations[s.name] for s in system.sets)
+    students, teachers = (bound.sizes[s.size.name] for s in system.sets)
+    rules = tuple(piecewise_rule(activations, nodes) for nodes in _ORTHANT_NODES)
+    loose = run(rtol, atol, rules[0])
+    for state in _probes(loose):
+        error = piecewise_error(bound.covariance(state, rules[0]), students, teachers, rules[0])
+        if not error.value <= rtol:
+            raise AccuracyError(
+                f"moments of piecewise-linear activations: asked for a relative error of {rtol:.1e}, achieved "
+                f"{error.value:.1e}; loosen rtol"
+            )
+    tight = run(rtol / _LOOSER, atol / _LOOSER, rules[1])
+    level = f"orthant probabilities with {rules[0].nodes} and {rules[1].nodes} nodes"
+    return tight, loose, (rules[0], rules[1]), level
+
+
+def _probes(trajectory: Trajectory) -> list[NDArray[np.float64]]:
+    """A few states along a solution, its ends among them."""
+    places = np.unique(np.linspace(0, len(trajectory.states) - 1, _PROBES).astype(int))
+    return [trajectory.states[n] for n in places]

@@ -14,7 +14,7 @@ from .derive import derive
 from .errors import AccuracyError, argument_error
 from .formula import FUNCTION_NAMES, MAX_DEGREE, hermite_he, parse_formula
 from .notation import z
-from .pieces import NotPiecewiseError, Piece, smooth_pieces
+from .pieces import NotPiecewiseError, Piece, continuous_lines, smooth_pieces
 from .real_line import NotRealError, Rate, Undecided, growth
 from .symmetry import parity_of, vanishes
 
@@ -199,6 +199,11 @@ class Activation:
     def pieces(self) -> tuple[Piece, ...]:
         """Smooth expressions on neighbouring intervals, left to right; one piece if there is no kink."""
         return smooth_pieces(self.expression)
+
+    @cached_property
+    def lines(self) -> tuple[tuple[sp.Expr, sp.Expr], ...] | None:
+        """Constant and slope of each piece, if sigma is continuous and piecewise linear; else None."""
+        return continuous_lines(self.pieces)
 
     @property
     def kinks(self) -> tuple[sp.Expr, ...]:

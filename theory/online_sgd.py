@@ -7,8 +7,8 @@ The network and its training rule, for inputs x with N components and a fresh sa
     Delta = phi(x) - phi*(x) - sigma zeta
 
 From these `derive` obtains closed equations for the overlaps Q = w w'/N, R = w w*'/N and the second layer v in the
-limit N -> infinity at fixed t = steps/N, for any activation. The equations are those of Saad & Solla (1995) and Biehl &
-Schwarze (1995); the steps and their checks are ours.
+limit N -> infinity at fixed t = steps/N, for smooth activations and for piecewise-linear ones. The equations are those
+of Saad & Solla (1995) and Biehl & Schwarze (1995); the steps and their checks are ours.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class OnlineSGD:
     Notes
     -----
     *Validity.* The loss of a sample is (phi - y)^2 / 2; a code without the 1/2 uses half of this learning rate. Weights
-    have norm O(sqrt(N)), so that overlaps and fields are O(1).
+    have norm O(sqrt(N)), so that overlaps and fields are O(1). The equations cover pairs of smooth activations, and
+    pairs of continuous piecewise-linear ones (``"relu"``, ``"leaky_relu"``, ``"abs(z)"``, ``"Max(-1, Min(1, z))"``);
+    networks train with any activation.
     """
 
     student: Activation | str | sp.Expr = "erf"
@@ -255,7 +257,10 @@ def _lemmas() -> tuple[Statement, ...]:
                 symbol="f_{kb}",
             ),
         ),
-        ("fields jointly Gaussian with mean 0 and covariance C", "g twice differentiable"),
+        (
+            "fields jointly Gaussian with mean 0 and covariance C",
+            "g twice differentiable, or continuous and piecewise linear with impulses of g'' at its kinks",
+        ),
         source=_LITERATURE,
     )
     fluctuation = Statement(
@@ -560,21 +565,34 @@ def derive_online_sgd(setting: OnlineSGD) -> Derivation:
     Raises
     ------
     AssumptionError
-        If an activation has kinks: the equations in this form need g''.
+        If an activation has kinks, unless both are continuous and piecewise linear.
     DerivationError
         If a check fails.
     """
     student, teacher = Activation(setting.student), Activation(setting.teacher)
-    for name, activation in (("student", student), ("teacher", teacher)):
-        if activation.kinks and not (name == "teacher" and activation == student):
-            raise AssumptionError(
-                f"{name}={activation.name!r} has kinks at z = {', '.join(map(str, activation.kinks))}, and the moments "
-                "of kinked activations are not derived yet: use a smooth activation, for example 'softplus(8*z)/8' in "
-                "place of 'relu' (hermiton.simulate runs the network with any activation)"
-            )
+    _refuse_kinks(student, teacher)
     statements, system = _specialised(student, teacher, setting.second_layer_rate > 0)
     title = f"Order-parameter equations of online SGD: student {student.name}, teacher {teacher.name}"
     return Derivation(title, setting, statements, (system,), SOURCES)
+
+
+def _refuse_kinks(student: Activation, teacher: Activation) -> None:
+    """Kinks are covered where both activations are continuous and piecewise linear."""
+    pair = {"student": student, "teacher": teacher}
+    kinked = {name: activation for name, activation in pair.items() if activation.kinks}
+    if not kinked:
+        return
+    curved = {name: activation for name, activation in pair.items() if activation.lines is None}
+    if not curved:
+        return
+    name, activation = next(iter(kinked.items()))
+    other, cause = next(iter(curved.items()))
+    raise AssumptionError(
+        f"{name}={activation.name!r} has kinks at z = {', '.join(map(str, activation.kinks))}, and moments of kinked "
+        "activations are known only where student and teacher are both continuous and piecewise linear, which "
+        f"{other}={cause.name!r} is not: use such a pair, or smooth activations, for example 'softplus(8*z)/8' in "
+        "place of 'relu' (hermiton.simulate runs the network with any activation)"
+    )
 
 
 @functools.lru_cache(maxsize=32)
@@ -594,9 +612,12 @@ def _specialised(student: Activation, teacher: Activation, train: bool) -> tuple
         else:
             moments.append(moment)
             body = Expectation(sp.Mul(*(Activated(sp.Integer(o), i) for i, o in enumerate(ORDERS[name]))))
-            meaning = Defined("no closed form: numerics integrates, with an error estimate")
+            way, how = "quadrature", "integrates, with an error estimate"
+            if student.kinks or teacher.kinks:
+                way, how = "orthant probabilities", "sums orthant probabilities, with an error estimate"
+            meaning = Defined(f"no closed form: numerics {how}")
             step = Step(sp.Symbol(name), body, "definition", meaning)
-            statements.append(Statement(f"moment_{name}", f"{name} by quadrature", (step,), source="hermiton"))
+            statements.append(Statement(f"moment_{name}", f"{name} by {way}", (step,), source="hermiton"))
     system = order_parameter_system(train, moments)
     system = replace(system, activations={"student": student.expression, "teacher": teacher.expression})
     return tuple(statements), system

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import sympy as sp
 
 from .notation import z
-from .real_line import NotRealError, real_range
+from .real_line import NotRealError, less, real_range
+from .symmetry import vanishes
 
-__all__ = ["NotPiecewiseError", "Piece", "smooth_pieces"]
+__all__ = ["NotPiecewiseError", "Piece", "continuous_lines", "smooth_pieces"]
 
 _MAX_PIECES = 100
 
@@ -50,6 +51,31 @@ def smooth_pieces(expr: sp.Expr) -> tuple[Piece, ...]:
     """
     cutter = _Cutter()
     return cutter.merged(cutter.cut(expr, -sp.oo, sp.oo, frozenset()))
+
+
+def continuous_lines(pieces: tuple[Piece, ...]) -> tuple[tuple[sp.Expr, sp.Expr], ...] | None:
+    """Write a continuous piecewise-linear function as lines.
+
+    Parameters
+    ----------
+    pieces : tuple of Piece
+        From `smooth_pieces`.
+
+    Returns
+    -------
+    tuple of (sympy.Expr, sympy.Expr), or None
+        Constant and slope of each piece; None if a piece is not linear or the function jumps.
+    """
+    lines = []
+    for piece in pieces:
+        expression = sp.expand(piece.expression)
+        if not expression.is_polynomial(z) or sp.degree(expression, z) > 1:
+            return None
+        lines.append((expression.coeff(z, 0), expression.coeff(z, 1)))
+    for (a, b), (c, d), piece in zip(lines, lines[1:], pieces[1:], strict=False):
+        if not vanishes(sp.expand(c - a + (d - b) * piece.lo)):
+            return None
+    return tuple(lines)
 
 
 def _is_kinked(node: sp.Basic, settled: frozenset[sp.Basic]) -> bool:
@@ -128,7 +154,7 @@ class _Order:
         self.value = value
 
     def __lt__(self, other: "_Order") -> bool:
-        return bool(self.value < other.value)
+        return less(self.value, other.value)
 
 
 def _switches(node: sp.Expr) -> list[sp.Expr]:
@@ -208,7 +234,7 @@ def _roots(u: sp.Expr, lo: sp.Expr, hi: sp.Expr) -> list[sp.Expr]:
     if u.is_polynomial(z):
         poly = sp.Poly(u, z)
         if poly.domain.is_ZZ or poly.domain.is_QQ:
-            return [r for r in dict.fromkeys(poly.real_roots()) if bool(r > lo) and bool(r < hi)]
+            return [r for r in dict.fromkeys(poly.real_roots()) if less(lo, r) and less(r, hi)]
     values = real_range(u, lo, hi)
     if values.positive or values.negative:
         return []
@@ -220,4 +246,4 @@ def _roots(u: sp.Expr, lo: sp.Expr, hi: sp.Expr) -> list[sp.Expr]:
     found = sp.solveset(u, z, sp.Interval(lo, hi))
     if not isinstance(found, sp.FiniteSet):
         raise NotPiecewiseError(f"the zeros of {u} are infinitely many or have no exact form")
-    return [r for r in found if bool(r > lo) and bool(r < hi)]
+    return [r for r in found if less(lo, r) and less(r, hi)]

@@ -35,8 +35,8 @@ class Undecided(Exception):
 def less(a: sp.Expr, b: sp.Expr) -> bool:
     """Whether a < b is shown, for exact numbers.
 
-    SymPy compares to 100 digits and then gives up, as on tanh(200) < 1; here 2000 digits are tried. What they don't tell
-    apart counts as equal.
+    SymPy compares to 100 digits and then gives up, as on tanh(200) < 1; here 2000 digits are tried. What they don't
+    tell apart counts as equal.
     """
     relation = a < b
     if relation not in (sp.true, sp.false):

@@ -23,7 +23,7 @@ from hermiton.theory.systems import Array, OdeSystem
 
 from .cache import content_hash, load_module
 from .elementary import array_map_source, map_source
-from .lower import lower_observables, lower_rhs
+from .lower import has_forms, lower_observables, lower_rhs
 from .printers import (
     LanePrinter,
     MpmathPrinter,
@@ -81,6 +81,23 @@ def evaluate(which, x, n, g0, g1, g2):
 
 activation_pointer = compiled_pointer(evaluate)
 """
+
+
+_PIECEWISE = """\
+from hermiton.numerics.moments import entry
+
+# compiled against the moment routines {fingerprint}
+entry.install_piecewise()
+pair_moments = entry.pair_forms_routine
+four_point_moments = entry.four_point_forms_routine
+"""
+
+
+def piecewise_source() -> str:
+    """Source of the calls for piecewise-linear activations, which come as numbers behind the parameters."""
+    from ..moments.entry import fingerprint
+
+    return _PIECEWISE.replace("{fingerprint}", fingerprint()[:16])
 
 
 def activation_source(expressions: Sequence[sp.Expr]) -> str:
@@ -175,7 +192,10 @@ def kernel_source(system: OdeSystem, target: Target = "scalar") -> str:
         return "\n\n".join([f"{_docstring(system, target)}\n{_INTERPRETED[target]}\n", *own, *printed])
     parts = [_docstring(system, target) + "\n" + _HEADER]
     if any(map(_integrates, programs)):
-        parts.append(activation_source([system.activations[s.name] for s in system.sets]))
+        forms = has_forms(system)
+        parts.append(
+            piecewise_source() if forms else activation_source([system.activations[s.name] for s in system.sets])
+        )
     return "\n\n".join([*parts, *(map_source(m) for m in maps), *printed])
 
 
@@ -210,8 +230,13 @@ class CompiledSystem:
 
     @property
     def quadrature(self) -> bool:
-        """Whether the kernels integrate, and so take a rule behind their parameters and sizes."""
+        """Whether the kernels fill tables of moments, and so take a rule behind their parameters and sizes."""
         return any(map(_integrates, self.programs))
+
+    @property
+    def piecewise_linear(self) -> bool:
+        """Whether that rule is a `PiecewiseRule`, and no quadrature rule."""
+        return self.quadrature and has_forms(self.system)
 
     @property
     def rhs(self) -> Callable[..., None]:

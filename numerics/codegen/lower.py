@@ -14,11 +14,13 @@ No equation of any theory appears here: everything comes from the system.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import sympy as sp
 
+from hermiton.theory.activation import Activation
 from hermiton.theory.errors import CodegenError
 from hermiton.theory.systems import (
     Array,
@@ -129,13 +131,14 @@ class _Lowering:
             )
         fields = covariance.axes[0].size
         width = self.system.sets[0].size
+        smooth = not has_forms(self.system)
         statements: list[Statement] = []
         if orders & set(PAIR_ORDERS):
             self.place(Place("pair_table", (sp.Integer(len(PAIR_ORDERS)), fields, fields), "work", shared=True))
-            statements.append(Call("pair_moments", covariance.name, "pair_table"))
+            statements.append(Call("pair_moments", covariance.name, "pair_table", smooth))
         if FOUR_POINT_ORDERS in orders:
             self.place(Place("four_point_table", (width, width, fields, fields), "work", shared=True))
-            statements.append(Call("four_point_moments", covariance.name, "four_point_table"))
+            statements.append(Call("four_point_moments", covariance.name, "four_point_table", smooth))
         return statements
 
     # -- pass 3: symmetry -------------------------------------------------------------------------------------------
@@ -559,10 +562,22 @@ def _comment(item: Definition | BlockDefinition, derivative: bool = False) -> st
     return f"d {entry}/dt = {item.value}" if derivative else f"{entry} = {item.value}"
 
 
+def has_forms(system: OdeSystem) -> bool:
+    """Whether the activations are piecewise linear and not all smooth, so that their moments need no quadrature."""
+    return _piecewise_linear(tuple(system.activations[s.name] for s in system.sets if s.name in system.activations))
+
+
+@functools.lru_cache(maxsize=64)
+def _piecewise_linear(expressions: tuple[sp.Expr, ...]) -> bool:
+    activations = [Activation(expression) for expression in expressions]
+    return any(a.kinks for a in activations) and all(a.lines is not None for a in activations)
+
+
 def lower_rhs(system: OdeSystem) -> Program:
     """The program that evaluates the time derivative of the packed state."""
     outputs = {
-        s.name: Place(f"d_{s.name}", tuple(a.size for a in s.axes), "output", packed=s.symmetric) for s in system.states
+        s.name: Place(f"d_{s.name}", tuple(a.size for a in s.axes) or (sp.Integer(1),), "output", packed=s.symmetric)
+        for s in system.states
     }
     finals = [(e, f"d_{e.target.name}") for e in system.equations]
     return _Lowering(system, outputs).program("rhs", finals)

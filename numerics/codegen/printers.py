@@ -322,7 +322,9 @@ class ScalarPrinter(ProgramPrinter):
         """The rule follows the parameters and the sizes, the scratch follows the work arrays."""
         sizes = ", ".join(str(s) for s in self.of.sizes)
         rule = f"sizes[{len(self.of.sizes)}:], p_rest"
-        arguments = f"{statement.source}, {sizes}, {rule}, {statement.target}, work_rest, activation_pointer()"
+        arguments = f"{statement.source}, {sizes}, {rule}, {statement.target}"
+        if statement.evaluates:
+            arguments += ", work_rest, activation_pointer()"
         return [f"{statement.function}()({arguments})"]
 
     def vector_map(self, statement: VectorMap) -> list[str]:

@@ -101,7 +101,7 @@ class VectorMap:
 
 @dataclass(frozen=True)
 class Call:
-    """Call of a library routine that fills an array from another one by quadrature.
+    """Call of a library routine that fills an array of moments from a covariance.
 
     Parameters
     ----------
@@ -109,11 +109,14 @@ class Call:
         Name of the routine.
     source, target : str
         Names of the arrays read and written.
+    evaluates : bool
+        Whether the routine takes scratch and the functions to integrate; else they are part of its rule.
     """
 
     function: str
     source: str
     target: str
+    evaluates: bool = True
 
 
 Statement = Comment | Loop | Counter | VectorMap | Call | Assign | Accumulate

@@ -12,7 +12,7 @@ from .four_point import four_point_moments, four_point_scratch
 from .pairs import pair_moments, pair_scratch
 from .pointer import python_pointer
 
-__all__ = ["MomentError", "MomentTables", "choose_level", "moment_error", "moment_tables"]
+__all__ = ["MomentError", "MomentTables", "checked_covariance", "choose_level", "moment_error", "moment_tables"]
 
 #: Levels above the one judged that :func:`moment_error` computes.
 _LOOK_AHEAD = 2
@@ -88,7 +88,7 @@ def moment_tables(
         If a size is out of range or the covariance has the wrong shape, is not finite, not symmetric or has a negative
         variance.
     """
-    flat = _checked(covariance, students, teachers)
+    flat = checked_covariance(covariance, students, teachers)
     fields = students + teachers
     pair = np.empty(3 * fields * fields)
     four = np.empty(students * students * fields * fields)
@@ -200,7 +200,8 @@ def _difference(tables: list[NDArray[np.float64]], scale: float) -> float:
     return float(error) / scale + _ROUNDING
 
 
-def _checked(covariance: ArrayLike, students: int, teachers: int) -> NDArray[np.float64]:
+def checked_covariance(covariance: ArrayLike, students: int, teachers: int) -> NDArray[np.float64]:
+    """A covariance as a flat array; refused, with the sizes, as :func:`moment_tables` says."""
     for name, size, least in (("students", students, 1), ("teachers", teachers, 0)):
         if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < least:
             raise argument_error(name, size, "is not a size", f"use an integer of at least {least}")

@@ -11,7 +11,9 @@ symbol, as Numba's code does to its own helpers. Such a kernel is cached like an
     ...
     pair_routine()(covariance, students, teachers, sizes, data, out, scratch, evaluate)
 
-with ``entry.pair_routine`` and ``entry.four_point_routine`` bound to globals of the module.
+with ``entry.pair_routine`` and ``entry.four_point_routine`` bound to globals of the module. Tables of piecewise-linear
+activations have routines of their own, which take neither scratch nor functions: ``entry.install_piecewise()``,
+``entry.pair_forms_routine`` and ``entry.four_point_forms_routine``.
 """
 
 from collections.abc import Callable
@@ -29,7 +31,18 @@ from .four_point import four_point_moments
 from .pairs import pair_moments
 from .pointer import EVALUATE_TYPE
 
-__all__ = ["FOUR_POINT_TYPE", "PAIR_TYPE", "fingerprint", "four_point_routine", "install", "pair_routine"]
+__all__ = [
+    "FORMS_TYPE",
+    "FOUR_POINT_TYPE",
+    "PAIR_TYPE",
+    "fingerprint",
+    "four_point_forms_routine",
+    "four_point_routine",
+    "install",
+    "install_piecewise",
+    "pair_forms_routine",
+    "pair_routine",
+]
 
 _VECTOR = types.float64[::1]
 _ARGUMENTS = (_VECTOR, types.int64, types.int64, types.int64[::1], _VECTOR, _VECTOR, _VECTOR, EVALUATE_TYPE)
@@ -39,6 +52,9 @@ PAIR_TYPE = types.FunctionType(types.none(*_ARGUMENTS))
 
 #: Function type of :func:`~hermiton.numerics.moments.four_point.four_point_moments`.
 FOUR_POINT_TYPE = types.FunctionType(types.float64(*_ARGUMENTS))
+
+#: Function type of the routines of :mod:`~hermiton.numerics.moments.piecewise_tables`.
+FORMS_TYPE = types.FunctionType(types.float64(*_ARGUMENTS[:-2]))
 
 
 @lru_cache(maxsize=1)
@@ -53,15 +69,23 @@ def fingerprint() -> str:
 @lru_cache(maxsize=1)
 def install() -> None:
     """Compile the routines, or load them from Numba's cache, and register their symbols in this process."""
-    for name, function, kind in (
-        ("pair", pair_moments, PAIR_TYPE),
-        ("four_point", four_point_moments, FOUR_POINT_TYPE),
-    ):
-        function.compile(kind.signature)
-        compiled = function.get_compile_result(kind.signature)
-        llvmlite.binding.add_symbol(
-            _symbol(name), compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-        )
+    _register("pair", pair_moments, PAIR_TYPE)
+    _register("four_point", four_point_moments, FOUR_POINT_TYPE)
+
+
+@lru_cache(maxsize=1)
+def install_piecewise() -> None:
+    """The same for the routines of piecewise-linear activations."""
+    from .piecewise_tables import four_point_forms, pair_forms
+
+    _register("pair_forms", pair_forms, FORMS_TYPE)
+    _register("four_point_forms", four_point_forms, FORMS_TYPE)
+
+
+def _register(name: str, function: Any, kind: Any) -> None:
+    function.compile(kind.signature)
+    compiled = function.get_compile_result(kind.signature)
+    llvmlite.binding.add_symbol(_symbol(name), compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
 
 
 def _symbol(name: str) -> str:
@@ -91,3 +115,9 @@ pair_routine = _routine("pair", PAIR_TYPE)
 
 #: ``four_point_routine()`` in compiled code: the registered four_point_moments.
 four_point_routine = _routine("four_point", FOUR_POINT_TYPE)
+
+#: ``pair_forms_routine()`` in compiled code: the registered pair_forms.
+pair_forms_routine = _routine("pair_forms", FORMS_TYPE)
+
+#: ``four_point_forms_routine()`` in compiled code: the registered four_point_forms.
+four_point_forms_routine = _routine("four_point_forms", FORMS_TYPE)

@@ -92,6 +92,23 @@ def cases() -> dict[str, Case]:
                 ],
             },
         ),
+        "D": Case(
+            hm.OnlineSGD(student="relu", teacher="relu", learning_rate=0.2, noise=0.1),
+            hm.Overlaps(Q=Q2, R=R2, T=np.eye(2), v=TWO, A=TWO),
+            (
+                0.447324653627,
+                0.392096354390,
+                0.219099581470,
+                0.120546124079,
+                0.073635018308,
+                0.041885055079,
+                0.013011720406,
+                0.002932393208,
+                0.000970699149,
+            ),
+            1e-9,
+            {},
+        ),
         "E": Case(
             hm.OnlineSGD(student=CUBIC, teacher=CUBIC, learning_rate=0.1),
             hm.Overlaps(Q=Q2 + 0.3 * np.eye(2), R=[[0.2, 0.02], [0.03, 0.25]], T=np.eye(2), v=TWO, A=TWO),
@@ -126,7 +143,7 @@ def solved(name: str, rtol: float) -> Any:
 # -- printed trajectories ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["A", "B", "E"])
+@pytest.mark.parametrize("name", ["A", "B", "D", "E"])
 def test_error_to_every_printed_digit(name: str) -> None:
     case = cases()[name]
     actual = solved(name, 1e-12).data["generalization_error"].values
@@ -144,7 +161,7 @@ def test_order_parameters_to_every_printed_digit(name: str) -> None:
 
 
 @pytest.mark.parametrize("rtol", [1e-6, 1e-8, 1e-10])
-@pytest.mark.parametrize("name", ["A", "B", "E"])
+@pytest.mark.parametrize("name", ["A", "B", "D", "E"])
 def test_reported_errors_are_honest(name: str, rtol: float) -> None:
     """The estimate is at least the true deviation, at every time and in every variable, and no caricature."""
     best, solution = solved(name, 1e-12), solved(name, rtol)

@@ -57,6 +57,13 @@ def tanh_22() -> tuple[hm.OnlineSGD, hm.Overlaps]:
     )
 
 
+def relu_22() -> tuple[hm.OnlineSGD, hm.Overlaps]:
+    return (
+        hm.OnlineSGD(student="relu", teacher="relu", learning_rate=0.2, second_layer_rate=0.1, noise=0.1),
+        hm.Overlaps(Q=Q2, R=R2, T=np.eye(2), v=ONES, A=ONES),
+    )
+
+
 class MemoryStore(RunStore):
     """The runs that the allowance is measured from serve both precisions."""
 
@@ -80,7 +87,8 @@ def store() -> MemoryStore:
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 # The gradient noise of a polynomial of degree 3 grows with power 10 of the fields: heavy tails need more networks.
 @pytest.mark.parametrize(
-    ("case", "replicas"), [(erf_22, REPLICAS), (erf_32, REPLICAS), (cubic_22, 2 * REPLICAS), (tanh_22, REPLICAS)]
+    ("case", "replicas"),
+    [(erf_22, REPLICAS), (erf_32, REPLICAS), (cubic_22, 2 * REPLICAS), (tanh_22, REPLICAS), (relu_22, REPLICAS)],
 )
 def test_networks_follow_the_equations(
     case: Callable[[], tuple[hm.OnlineSGD, hm.Overlaps]],
