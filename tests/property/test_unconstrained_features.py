@@ -1,0 +1,80 @@
+"""What holds along every solution: the law of W'W - HH', and the symmetries of the flow."""
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import hermiton as hm
+from hermiton.numerics.features import Features
+from hermiton.theory.derivation import Derivation
+from hermiton.theory.unconstrained_features import UnconstrainedFeatures
+
+Array = NDArray[np.float64]
+LOSSES = ["mse", "cross_entropy"]
+TIMES = (0.4, 1.5)
+C, n, d = 3, 2, 4
+
+
+@functools.cache
+def derived(loss: Any) -> Derivation:
+    return hm.derive(UnconstrainedFeatures(loss=loss))
+
+
+def setting(loss: Any, w: float = 0.0, h: float = 0.0) -> UnconstrainedFeatures:
+    return UnconstrainedFeatures(C, n, d, loss=loss, decay_weights=w, decay_features=h)
+
+
+def start(seed: int, scale: float) -> Features:
+    rng = np.random.default_rng(seed)
+    return Features(*(scale * rng.normal(size=shape) for shape in ((C, d), (d, C * n), (C,))))
+
+
+def solved(of: UnconstrainedFeatures, begin: Features) -> dict[str, Array]:
+    data = hm.solve(of, begin, TIMES, rtol=1e-10, derivation=derived(of.loss)).data
+    return {name: data[name].values for name in ("W", "H", "b", "imbalance", "loss")}
+
+
+STARTS = st.builds(start, st.integers(0, 10**6), st.floats(0.01, 2.0))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@settings(max_examples=8, deadline=None)
+@given(begin=STARTS, decay=st.sampled_from([0.0, 0.05, 0.4]))
+def test_imbalance_decays_with_the_decay_alone(loss: str, begin: Features, decay: float) -> None:
+    values = solved(setting(loss, decay, decay), begin)
+    first = begin.W.T @ begin.W - begin.H @ begin.H.T
+    for time, W, H, imbalance in zip(TIMES, values["W"], values["H"], values["imbalance"], strict=True):
+        np.testing.assert_allclose(imbalance, W.T @ W - H @ H.T, rtol=0, atol=1e-12 * (1 + np.abs(imbalance).max()))
+        np.testing.assert_allclose(imbalance, np.exp(-2 * decay * time) * first, atol=1e-8 * (1 + np.abs(first).max()))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@settings(max_examples=8, deadline=None)
+@given(begin=STARTS, order=st.permutations(range(C)), seed=st.integers(0, 10**6))
+def test_relabelled_and_rotated_starts_have_relabelled_and_rotated_solutions(
+    loss: str, begin: Features, order: list[int], seed: int
+) -> None:
+    of = setting(loss, 0.1, 0.02)
+    R = np.linalg.qr(np.random.default_rng(seed).normal(size=(d, d)))[0]
+    samples = (np.array(order)[:, None] * n + np.array([1, 0])).ravel()  # samples of a class exchanged as well
+    assert begin.b is not None
+    moved = solved(of, Features(begin.W[order] @ R, R.T @ begin.H[:, samples], begin.b[order]))
+    values = solved(of, begin)
+    np.testing.assert_allclose(moved["W"], values["W"][:, order] @ R, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(moved["H"], R.T @ values["H"][:, :, samples], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(moved["b"], values["b"][:, order], rtol=0, atol=1e-7)
+    np.testing.assert_allclose(moved["loss"], values["loss"], rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@settings(max_examples=8, deadline=None)
+@given(begin=STARTS)
+def test_the_cost_never_grows(loss: str, begin: Features) -> None:
+    of = setting(loss, 0.03, 0.08)
+    data = hm.solve(of, begin, np.linspace(0, 2, 9), rtol=1e-10, derivation=derived(of.loss)).data
+    assert (np.diff(data["loss"].values) <= 1e-9).all()
