@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the same table for mypy, pyright and editors; tests/packaging holds the two together
     from hermiton.numerics.activation import Activation
     from hermiton.numerics.derive import derive
+    from hermiton.numerics.features import CollapsedFeatures, Features
     from hermiton.numerics.field_moment import field_moment
     from hermiton.numerics.hermite import hermite_coefficients
     from hermiton.numerics.overlaps import Overlaps
@@ -23,6 +24,8 @@ if TYPE_CHECKING:  # the same table for mypy, pyright and editors; tests/packagi
     from hermiton.theory.gaussian.expectation import gaussian_expectation
     from hermiton.theory.notation import z
     from hermiton.theory.online_sgd import Isotropic, OnlineSGD
+    from hermiton.theory.truncation import Truncation
+    from hermiton.theory.unconstrained_features import UnconstrainedFeatures
     from hermiton.verification.report import Report
     from hermiton.verification.sweep import sweep
     from hermiton.verification.verbs import simulate, verify
@@ -34,11 +37,15 @@ __all__ = [
     "Activation",
     "AssumptionError",
     "CodegenError",
+    "CollapsedFeatures",
     "DerivationError",
+    "Features",
     "Isotropic",
     "OnlineSGD",
     "Overlaps",
     "Report",
+    "Truncation",
+    "UnconstrainedFeatures",
     "VerificationError",
     "__version__",
     "derive",
@@ -58,11 +65,15 @@ _HOME = {
     "Activation": ("hermiton.numerics.activation", "Activation"),
     "AssumptionError": ("hermiton.theory.errors", "AssumptionError"),
     "CodegenError": ("hermiton.theory.errors", "CodegenError"),
+    "CollapsedFeatures": ("hermiton.numerics.features", "CollapsedFeatures"),
     "DerivationError": ("hermiton.theory.errors", "DerivationError"),
+    "Features": ("hermiton.numerics.features", "Features"),
     "Isotropic": ("hermiton.theory.online_sgd", "Isotropic"),
     "OnlineSGD": ("hermiton.theory.online_sgd", "OnlineSGD"),
     "Overlaps": ("hermiton.numerics.overlaps", "Overlaps"),
     "Report": ("hermiton.verification.report", "Report"),
+    "Truncation": ("hermiton.theory.truncation", "Truncation"),
+    "UnconstrainedFeatures": ("hermiton.theory.unconstrained_features", "UnconstrainedFeatures"),
     "VerificationError": ("hermiton.theory.errors", "VerificationError"),
     "derive": ("hermiton.numerics.derive", "derive"),
     "field_moment": ("hermiton.numerics.field_moment", "field_moment"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from hermiton.theory.derivation import Derivation
 from hermiton.theory.derive import derive as derive_in_theory
+from hermiton.theory.systems import OdeSystem, PiecewiseFlow
 
 from .codegen.kernel import kernel_source
 from .progress import statements
@@ -20,7 +21,7 @@ def derive(setting: object, *, progress: bool | Callable[[float], object] = Fals
 
     Parameters
     ----------
-    setting : OnlineSGD or Activation
+    setting : OnlineSGD, Truncation, UnconstrainedFeatures or Activation
         What to derive the equations, or the coefficients, of.
     progress : bool or callable
         Whether to show the latest checked statement, or what to call when all are.
@@ -51,4 +52,12 @@ def derive(setting: object, *, progress: bool | Callable[[float], object] = Fals
     8
     """
     with statements(progress):
-        return replace(derive_in_theory(setting, **options), kernel_source=kernel_source)
+        return replace(derive_in_theory(setting, **options), kernel_source=_source)
+
+
+def _source(system: OdeSystem) -> str:
+    if isinstance(system, PiecewiseFlow):
+        from .piecewise_flow import flow_source
+
+        return flow_source(system)
+    return kernel_source(system)

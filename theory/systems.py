@@ -25,6 +25,8 @@ __all__ = [
     "IndexSum",
     "Moment",
     "OdeSystem",
+    "Passed",
+    "PiecewiseFlow",
     "canonical",
     "instantiate",
     "moment_call",
@@ -404,6 +406,98 @@ class OdeSystem:
     def _repr_latex_(self) -> str:
         lines = [rf"{lhs} &= {rhs}" for lhs, rhs in self.latex_equations()]
         return "$$\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}$$"
+
+
+class Passed(sp.Function):  # type: ignore[misc]
+    """``Passed(u, y)``: 1 where y is beyond u, u < y, and else 0. A y that equals u has not passed it."""
+
+    nargs = 2
+
+    @classmethod
+    def eval(cls, u: sp.Expr, y: sp.Expr) -> sp.Expr | None:
+        """The value where the order is known."""
+        if (y - u).is_positive:
+            return sp.S.One
+        return sp.S.Zero if (y - u).is_nonpositive else None
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        u, y = map(printer._print, self.args)
+        text = rf"\mathbf{{1}}[{u} < {y}]"
+        return text if exp is None else rf"{text}^{{{exp}}}"
+
+
+@dataclass(frozen=True)
+class PiecewiseFlow(OdeSystem):
+    """An `OdeSystem` of scalar flows that are affine between breakpoints, so that their paths are exact event by event.
+
+    Its one equation, for each entry y of its one state, which has one axis, is
+
+        dy/dt = sum over i of Passed(u_i, y) (offset_i - rate_i y)
+
+    with `rate`, `offset` and `breakpoint` free of y: entries do not couple, and each breakpoint u_i that y has passed
+    pulls it towards offset_i / rate_i. The three are read off the equation, as the derivation produced it.
+
+    Parameters
+    ----------
+    starts : tuple of (Array, Definition)
+        Other arrays that a start may give instead of the state, each with the state in terms of it.
+
+    Raises
+    ------
+    DerivationError
+        If the equation has another form.
+    """
+
+    starts: tuple[tuple[Array, Definition], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse an equation of another form."""
+        super().__post_init__()
+        if len(self.equations) != 1 or len(self.equations[0].indices) != 1 or self.moments:
+            raise DerivationError(f"system {self.name}: needs one equation with one index, and no moments")
+        self._terms  # noqa: B018  read it once: it raises
+        known = {a.name for a in (*self.states, *self.parameters)}
+        for given, start in self.starts:
+            sizes = {str(s) for axis in given.axes for s in axis.size.free_symbols}
+            unknown = _names(start.value) - known - sizes - {given.name, *map(str, start.indices)}
+            if start.target not in self.states or unknown:
+                raise DerivationError(f"system {self.name}: a start in {given.name} uses undeclared {sorted(unknown)}")
+
+    @cached_property
+    def _terms(self) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
+        """Breakpoint, rate and offset of the term of one sample."""
+        equation = self.equations[0]
+        value, state = equation.value, equation.target[equation.indices]
+        flags = value.atoms(Passed)
+        flag = next(iter(flags)) if len(flags) == 1 else None
+        if not isinstance(value, IndexSum) or flag is None or flag.args[1] != state or flag.args[0].has(state):
+            raise DerivationError(f"system {self.name}: {value} is not one sum over breakpoints that {state} passes")
+        y = sp.Dummy("y", real=True)
+        pull = value.body.xreplace({flag: sp.S.One}).xreplace({state: y})
+        rate, offset = -sp.diff(pull, y), sp.expand(pull.xreplace({y: sp.S.Zero}))
+        if sp.expand(value.body.xreplace({flag: sp.S.Zero})) != 0 or rate.has(y) or sp.expand(pull - offset + rate * y):
+            raise DerivationError(f"system {self.name}: {value.body} is not Passed times an affine function of {state}")
+        return flag.args[0], sp.expand(rate), offset
+
+    @property
+    def sample(self) -> sp.Symbol:
+        """The index of the breakpoints, which the sum runs over."""
+        return self.equations[0].value.index
+
+    @property
+    def breakpoint(self) -> sp.Expr:
+        """The breakpoint u_i."""
+        return self._terms[0]
+
+    @property
+    def rate(self) -> sp.Expr:
+        """The rate with which a passed breakpoint pulls."""
+        return self._terms[1]
+
+    @property
+    def offset(self) -> sp.Expr:
+        """The rate times where it pulls to."""
+        return self._terms[2]
 
 
 def _entry_latex(array: Array, indices: tuple[sp.Symbol, ...]) -> str:
