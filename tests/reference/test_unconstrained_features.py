@@ -6,6 +6,7 @@ step, integrated by SciPy.
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import expi
 
 import hermiton as hm
-from hermiton.numerics.features import Features
+from hermiton.numerics.features import CollapsedFeatures, Features
 from hermiton.theory.derivation import Derivation
 from hermiton.theory.unconstrained_features import UnconstrainedFeatures
 from hermiton.theory.unconstrained_features.central_path import clocks, omega
@@ -302,3 +303,21 @@ def test_central_path(rule: str, rate: float) -> None:
     coarse, fine = defect(1.0), defect(0.5)
     assert fine < 1e-2
     assert 1.8 < coarse / fine < 2.2
+
+
+@pytest.mark.parametrize(
+    ("loss", "per_class", "classes", "alpha", "times", "printed"),
+    [
+        ("mse", 5, 3, 0.1 * S5, [0.5, 1], [0.1762782930, 0.6669226208]),
+        ("cross_entropy", 3, 4, 0.3 * S3, [1, 3, 10, 40], [2.02449293, 4.61258801, 6.48537872, 8.24287873]),
+    ],
+)
+def test_the_collapsed_equations_are_solved_by_themselves(
+    loss: str, per_class: int, classes: int, alpha: float, times: list[float], printed: list[float]
+) -> None:
+    setting = UnconstrainedFeatures(classes=classes, per_class=per_class, dimension=5, loss=loss)  # type: ignore[arg-type]
+    whole = derived(loss, setting.bias)
+    reduced = replace(whole, systems=whole.systems[1:])
+    start = CollapsedFeatures(alpha, alpha / np.sqrt(per_class))
+    solution = hm.solve(setting, start, times, rtol=1e-11, derivation=reduced)
+    np.testing.assert_allclose(solution.data["p"], printed, rtol=2e-9)
