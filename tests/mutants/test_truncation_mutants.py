@@ -5,11 +5,11 @@ import pytest
 import sympy as sp
 
 from hermiton.numerics.piecewise_flow import solve_flow
-from hermiton.theory import truncation_statements as chapter
 from hermiton.theory.errors import AssumptionError, DerivationError
 from hermiton.theory.systems import IndexSum
 from hermiton.theory.truncation import Truncation, truncation_flow
-from hermiton.theory.truncation_statements import KEPT, RATE, THETA, WEIGHT, T, a, i, j
+from hermiton.theory.truncation import statements as chapter
+from hermiton.theory.truncation.statements import KEPT, RATE, THETA, WEIGHT, T, a, i, j
 
 
 def refused(build) -> None:

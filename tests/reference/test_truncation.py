@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 import hermiton as hm
 from hermiton.theory.truncation import Truncation
-from hermiton.theory.truncation_statements import _a, _b, _clamped, _rho, statements
+from hermiton.theory.truncation.statements import _a, _b, _clamped, _rho, statements
 from hermiton.verification.networks.relu_network import LabelledData, ReLUNetwork
 from hermiton.verification.networks.truncation import descend_cumulative
 

@@ -11,8 +11,8 @@ from hermiton.numerics.piecewise_flow import PiecewiseSolution, solve_flow
 from hermiton.theory.errors import AssumptionError, DerivationError
 from hermiton.theory.systems import Array, Definition, IndexSet, IndexSum, Passed, PiecewiseFlow
 from hermiton.theory.truncation import Truncation, truncation_flow
-from hermiton.theory.truncation_entries import THETA
-from hermiton.theory.truncation_statements import RATE
+from hermiton.theory.truncation.entries import THETA
+from hermiton.theory.truncation.statements import RATE
 
 POINTS = [[0.0, 1.0], [2.0, 3.0], [1.0, 0.5]]
 LABELS = [0, 1, 0]

@@ -14,10 +14,10 @@ from typing import Any
 
 import sympy as sp
 
-from .checks import rationals, refute
-from .derivation import CheckResult
-from .errors import DerivationError
-from .systems import Array, IndexSet, Passed, instantiate
+from ..checks import rationals, refute
+from ..derivation import CheckResult
+from ..errors import DerivationError
+from ..systems import Array, IndexSet, Passed, instantiate
 
 __all__ = ["AtCases", "BySubstitution", "Case", "Gradient", "adapted_cases", "general_cases", "rotated_cases"]
 

@@ -25,11 +25,11 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation
-from .derive import derive
-from .errors import argument_error
-from .systems import Array, Definition, IndexSum, PiecewiseFlow
-from .truncation_entries import (
+from ..derivation import Derivation
+from ..derive import derive
+from ..errors import argument_error
+from ..systems import Array, Definition, IndexSum, PiecewiseFlow
+from .entries import (
     BETA,
     CLASS,
     COORDINATE,
@@ -45,7 +45,7 @@ from .truncation_entries import (
     Y,
     d,
 )
-from .truncation_statements import BETA_OF_THETA, LOSS, THETA_OF_BETA, TRUNCATED_MASS, i, j, k, statements
+from .statements import BETA_OF_THETA, LOSS, THETA_OF_BETA, TRUNCATED_MASS, i, j, k, statements
 
 __all__ = ["Truncation", "derive_truncation", "truncation_flow"]
 

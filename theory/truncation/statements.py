@@ -14,17 +14,17 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from .activation import Activation
-from .checks import rationals, refute
-from .derivation import CheckResult, Statement, Step
-from .errors import DerivationError
-from .gaussian.expectation import GaussianExpectation
-from .gaussian.hermite_checks import AtPoints
-from .gaussian.hermite_derivation import derive_hermite
-from .gaussian.mehler import check_mehler, mehler
-from .notation import z
-from .systems import IndexSum, Passed
-from .truncation_entries import (
+from ..activation import Activation
+from ..checks import rationals, refute
+from ..derivation import CheckResult, Statement, Step
+from ..errors import DerivationError
+from ..gaussian.expectation import GaussianExpectation
+from ..gaussian.hermite_checks import AtPoints
+from ..gaussian.hermite_derivation import derive_hermite
+from ..gaussian.mehler import check_mehler, mehler
+from ..notation import z
+from ..systems import IndexSum, Passed
+from .entries import (
     BETA,
     KEPT,
     LABEL,
@@ -520,7 +520,7 @@ def _mean(at: sp.Symbol) -> sp.Expr:
 
 def _clamped(order: int) -> sp.Expr:
     """E[max(x, a) He_k(x)]."""
-    from .formula import hermite_he
+    from ..formula import hermite_he
 
     if order == 0:
         return _mean(_a)
