@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from hermiton.numerics.events import solve_by_events
 
+# No deadline: the first example compiles.
+TIMELESS = settings(deadline=None)
 NUMBERS = st.integers(-40, 40).map(lambda k: k / 8)
 POINTS = st.lists(st.tuples(NUMBERS, st.sampled_from([0.25, 0.5, 1.0, 2.0]), NUMBERS), min_size=1, max_size=12)
 
@@ -43,6 +45,7 @@ def plainly(points, start):
         visited.append(float(y))
 
 
+@TIMELESS
 @given(POINTS, NUMBERS)
 def test_events_and_end_are_those_of_exact_arithmetic(points, start) -> None:
     u, p, t = map(np.array, zip(*points, strict=True))
@@ -52,6 +55,7 @@ def test_events_and_end_are_those_of_exact_arithmetic(points, start) -> None:
     assert path.outcome == outcome if outcome != "still" else path.outcome in ("frozen", "at rest")
 
 
+@TIMELESS
 @given(POINTS, NUMBERS)
 def test_the_velocity_is_the_slope(points, start) -> None:
     u, p, t = map(np.array, zip(*points, strict=True))
@@ -66,6 +70,7 @@ def test_the_velocity_is_the_slope(points, start) -> None:
             assert math.isclose(path(path.times[k + 1]), path.values[k + 1], rel_tol=1e-12, abs_tol=1e-12)
 
 
+@TIMELESS
 @given(POINTS, NUMBERS, st.sampled_from([0.125, 0.5, 4.0]), st.randoms(use_true_random=False))
 def test_order_does_not_matter_and_rates_scale_time(points, start, factor, random) -> None:
     u, p, t = map(np.array, zip(*points, strict=True))
@@ -77,7 +82,7 @@ def test_order_does_not_matter_and_rates_scale_time(points, start, factor, rando
     np.testing.assert_allclose(other.times * factor, path.times, rtol=1e-12)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_many_starts_stay_finite_monotone_and_on_this_side_of_the_target(seed) -> None:
     rng = np.random.default_rng(seed)
