@@ -7,24 +7,13 @@ from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hermiton.theory.errors import argument_error
 
+from .start_array import start_array
+
 __all__ = ["CollapsedFeatures", "Features"]
-
-
-def _array(name: str, value: ArrayLike, dimensions: int) -> NDArray[np.float64]:
-    try:
-        result = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise argument_error(name, value, "is not an array of numbers", "pass nested lists or a NumPy array") from None
-    if result.ndim != dimensions or 0 in result.shape:
-        raise argument_error(name, value, f"has shape {result.shape}", f"pass a non-empty array with {dimensions} axes")
-    if not np.isfinite(result).all():
-        raise argument_error(name, value, "has entries that are not finite", "remove NaN and infinities")
-    result.setflags(write=False)
-    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +41,10 @@ class Features:
 
     def __post_init__(self) -> None:
         """Check shapes and finiteness."""
-        object.__setattr__(self, "W", _array("W", self.W, 2))
-        object.__setattr__(self, "H", _array("H", self.H, 2))
+        object.__setattr__(self, "W", start_array("W", self.W, 2))
+        object.__setattr__(self, "H", start_array("H", self.H, 2))
         classes, dimension = self.W.shape
-        object.__setattr__(self, "b", _array("b", np.zeros(classes) if self.b is None else self.b, 1))
+        object.__setattr__(self, "b", start_array("b", np.zeros(classes) if self.b is None else self.b, 1))
         if len(self.H) != dimension:
             problem = f"has {len(self.H)} rows, but W has shape {self.W.shape}"
             raise argument_error("H", self.H.shape, problem, f"pass features with {dimension} components, as columns")

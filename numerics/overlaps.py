@@ -9,23 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from hermiton.theory.errors import argument_error
 
+from .start_array import start_array
+
 __all__ = ["Overlaps"]
 
 # Rounding of a Gram matrix: smaller negative eigenvalues than this times the largest are zeros.
 _EIGENVALUE_ROUNDING = 1e-10
-
-
-def _array(name: str, value: ArrayLike, dimensions: int) -> NDArray[np.float64]:
-    try:
-        result = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise argument_error(name, value, "is not an array of numbers", "pass nested lists or a NumPy array") from None
-    if result.ndim != dimensions or 0 in result.shape:
-        raise argument_error(name, value, f"has shape {result.shape}", f"pass a non-empty array with {dimensions} axes")
-    if not np.isfinite(result).all():
-        raise argument_error(name, value, "has entries that are not finite", "remove NaN and infinities")
-    result.setflags(write=False)
-    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +54,7 @@ class Overlaps:
     def __post_init__(self) -> None:
         """Check shapes, finiteness, symmetry and that weights with these overlaps exist."""
         for name, dimensions in (("Q", 2), ("R", 2), ("T", 2), ("v", 1), ("A", 1)):
-            object.__setattr__(self, name, _array(name, getattr(self, name), dimensions))
+            object.__setattr__(self, name, start_array(name, getattr(self, name), dimensions))
         width, teacher_width = self.R.shape
         wanted = {"Q": (width, width), "T": (teacher_width, teacher_width), "v": (width,), "A": (teacher_width,)}
         for name, shape in wanted.items():
@@ -114,8 +103,8 @@ class Overlaps:
         AssumptionError
             If shapes don't match or an entry is not finite.
         """
-        first = _array("student", student, 2)
-        target = _array("teacher", teacher, 2)
+        first = start_array("student", student, 2)
+        target = start_array("teacher", teacher, 2)
         if first.shape[1] != target.shape[1]:
             problem = f"has {target.shape[1]} columns, but student has {first.shape[1]}"
             raise argument_error("teacher", target.shape, problem, "both layers act on the same N inputs")
