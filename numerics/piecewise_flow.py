@@ -9,17 +9,16 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache, reduce
 from typing import Any
 
 import numpy as np
-import sympy as sp
 from numpy.typing import NDArray
 
 from hermiton.theory.errors import argument_error
-from hermiton.theory.systems import Array, Definition, IndexSum, Passed, PiecewiseFlow
+from hermiton.theory.systems import Definition, PiecewiseFlow
 
 from .events import EventPath, solve_by_events
+from .indexed_values import IndexedValues, bound_array, index_arrays, shape_of
 from .progress import reporter
 from .provenance import provenance
 from .solution import Solution
@@ -28,10 +27,6 @@ __all__ = ["PiecewiseSolution", "flow_source", "solve_flow"]
 
 Real = NDArray[np.float64]
 
-# Terms of a sum that are evaluated together: they fit into a processor's cache.
-_WINDOW = 1 << 14
-# Up to here a sum goes term by term, each over all other indices.
-_SHORT = 8
 _EPS = float(np.finfo(np.float64).eps)
 # Inputs are changed by this share of themselves to see how the path responds, which is then scaled to rounding.
 _NUDGE = 2.0**-30
@@ -55,128 +50,10 @@ class PiecewiseSolution(Solution):
     paths: tuple[EventPath, ...] = field(default=(), repr=False)
 
 
-# -- values of indexed expressions ------------------------------------------------------------------------------------
-
-_Window = Mapping[sp.Symbol, slice]
+# -- binding -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Values:
-    """Arrays by name, and the extent of each size."""
-
-    arrays: dict[str, NDArray[Any]]
-    extents: Mapping[sp.Expr, int]
-
-    def __call__(self, expression: sp.Expr, axes: tuple[sp.Symbol, ...], window: _Window) -> Any:
-        """An expression over its free indices, an axis each in the order of `axes`, up to broadcasting.
-
-        Indices with a window run over that alone.
-        """
-        if isinstance(expression, sp.Indexed):
-            return self._entries(expression, axes, window)
-        if isinstance(expression, IndexSum):
-            return self._sum(expression, axes, window)
-        atoms = _atoms(expression)
-        return _function(expression, atoms)(*(self(atom, axes, window) for atom in atoms))
-
-    def _entries(self, entry: sp.Indexed, axes: tuple[sp.Symbol, ...], window: _Window) -> NDArray[Any]:
-        """Entries of an array, with an axis of length 1 for each index that it does not have."""
-        array = self.arrays[entry.base.label.name]
-        has = []
-        for place, index in enumerate(entry.indices):
-            if isinstance(index, sp.Indexed):  # the values of one array are indices of another
-                chosen = self.arrays[index.base.label.name]
-                (index,) = index.indices
-                array = np.take(array, chosen[window.get(index, slice(None))], axis=place)
-            elif index in window:
-                array = array[(slice(None),) * place + (window[index],)]
-            has.append(index)
-        array = array.transpose([has.index(axis) for axis in axes if axis in has])
-        return array[tuple(slice(None) if axis in has else None for axis in axes)]
-
-    def _sum(self, total: IndexSum, axes: tuple[sp.Symbol, ...], window: _Window) -> Any:
-        inner = (*axes, total.index)
-        factors = sp.Mul.make_args(total.body)
-        if all(isinstance(factor, sp.Indexed) for factor in factors):
-            return self._contraction(factors, axes, inner, window)
-        extent = self.extents[total.size]
-        length = _WINDOW if extent > _SHORT else 1
-        parts = []
-        for first in range(0, extent, length):
-            view = slice(first, min(first + length, extent))
-            values = np.asarray(self(total.body, inner, {**window, total.index: view}))
-            if values.ndim == 0 or values.shape[-1] == 1:  # the same for all
-                values = np.broadcast_to(values, (*values.shape[:-1], view.stop - first))
-            parts.append(values.sum(axis=-1) if length > 1 else values[..., 0])
-        return np.sum(parts, axis=0)
-
-    def _contraction(
-        self,
-        factors: tuple[sp.Indexed, ...],
-        axes: tuple[sp.Symbol, ...],
-        inner: tuple[sp.Symbol, ...],
-        window: _Window,
-    ) -> Any:
-        """A sum of products of entries, which needs no array of all the products."""
-        operands: list[Any] = []
-        for factor in factors:
-            own = [factor.has(axis) for axis in inner]
-            entries = self._entries(factor, inner, window)[tuple(slice(None) if has else 0 for has in own)]
-            operands += [entries, [place for place, has in enumerate(own) if has]]
-        kept = [any(factor.has(axis) for factor in factors) for axis in axes]
-        result = np.einsum(*operands, [place for place, has in enumerate(kept) if has], optimize=True)
-        return result[tuple(slice(None) if has else None for has in kept)]
-
-
-@cache
-def _atoms(expression: sp.Expr) -> tuple[sp.Expr, ...]:
-    """The outermost entries and sums, in a fixed order."""
-    if isinstance(expression, sp.Indexed | IndexSum):
-        return (expression,)
-    found = {atom for arg in expression.args for atom in _atoms(arg)}
-    return tuple(sorted(found, key=sp.default_sort_key))
-
-
-@cache
-def _function(expression: sp.Expr, atoms: tuple[sp.Expr, ...]) -> Callable[..., Any]:
-    """An expression as a function of arrays."""
-    names = {atom: sp.Dummy() for atom in atoms}
-    largest = sp.Function("largest")
-    body = expression.xreplace(names).replace(sp.Max, lambda *args: reduce(largest, args))
-    modules = [{Passed.__name__: np.less, "largest": np.maximum}, "numpy"]
-    return sp.lambdify(list(names.values()), body, modules)  # type: ignore[no-any-return]
-
-
-# -- binding ----------------------------------------------------------------------------------------------------------
-
-
-def _shape(array: Array, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    return tuple(sizes[str(axis.size)] for axis in array.axes)
-
-
-def _bound(array: Array, given: Any, sizes: Mapping[str, int]) -> NDArray[Any]:
-    """A value as an array of finite numbers; a scalar stands for all entries."""
-    shape = _shape(array, sizes)
-    name = array.binding
-    try:
-        value = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise argument_error(name, given, "is not an array of numbers", f"pass shape {shape}") from None
-    if value.shape not in ((), shape):
-        raise argument_error(name, value.shape, "is another shape than the setting has", f"pass shape {shape}")
-    if not np.isfinite(value).all():
-        raise argument_error(name, given, "has NaN or an infinity", "use finite numbers")
-    return np.broadcast_to(value, shape)
-
-
-def _index_arrays(system: PiecewiseFlow) -> set[str]:
-    """Names of the arrays whose values are indices of others."""
-    values = [item.value for item in (*system.definitions, *system.equations, *system.observables)]  # type: ignore[union-attr]
-    entries = [entry for value in values for entry in value.atoms(sp.Indexed)]
-    return {str(i.base.label) for entry in entries for i in entry.indices if isinstance(i, sp.Indexed)}
-
-
-def _start(system: PiecewiseFlow, start: Any, values: _Values, sizes: Mapping[str, int]) -> Real:
+def _start(system: PiecewiseFlow, start: Any, values: IndexedValues, sizes: Mapping[str, int]) -> Real:
     """The state at time 0: given itself, by name, or by another array that it follows from."""
     state = system.states[0]
 
@@ -189,23 +66,17 @@ def _start(system: PiecewiseFlow, start: Any, values: _Values, sizes: Mapping[st
     names = {plural: state, state.binding: state, **{given.binding: given for given, _ in system.starts}}
     given = [name for name in names if found(name) is not None]
     if not given and not isinstance(start, Mapping):
-        return np.array(_bound(state, start, sizes))
+        return np.array(bound_array(state, start, sizes))
     if len(given) != 1:
         problem = f"gives {' and '.join(given)}" if given else "has no value for the state"
         one_of = ", ".join(name for name in names if name != state.binding)
         raise argument_error("start", start, problem, f"give one of {one_of}")
     array = names[given[0]]
-    value = _bound(array, found(given[0]), sizes)
+    value = bound_array(array, found(given[0]), sizes)
     if array is state:
         return np.array(value)
     definition = next(definition for other, definition in system.starts if other is array)
-    return _defined(_Values({**values.arrays, array.name: value}, values.extents), definition, sizes)
-
-
-def _defined(values: _Values, item: Definition, sizes: Mapping[str, int]) -> Real:
-    """All entries of a definition."""
-    result = values(item.value, item.indices, {})
-    return np.array(np.broadcast_to(result, _shape(item.target, sizes)), dtype=np.float64)
+    return IndexedValues({**values.arrays, array.name: value}, values.extents).defined(definition, sizes)
 
 
 def flow_source(system: PiecewiseFlow) -> str:
@@ -277,14 +148,14 @@ def solve_flow(
     """
     sizes = dict(setting.sizes)
     extents = {axis.size: sizes[str(axis.size)] for axis in system.sets}
-    values = _Values({}, extents)
-    indices = _index_arrays(system)
+    values = IndexedValues({}, extents)
+    indices = index_arrays(system)
     for array in system.parameters:
-        bound = _bound(array, getattr(setting, array.binding), sizes)
+        bound = bound_array(array, getattr(setting, array.binding), sizes)
         values.arrays[array.name] = bound.astype(np.intp) if array.name in indices else bound
     for item in system.definitions:
         assert isinstance(item, Definition)
-        values.arrays[item.target.name] = np.asfortranarray(_defined(values, item, sizes))  # columns are read
+        values.arrays[item.target.name] = np.asfortranarray(values.defined(item, sizes))  # columns are read
     state = system.states[0]
     begin = _start(system, start, values, sizes)
     sample, (coordinate,) = system.sample, system.equations[0].indices
@@ -307,7 +178,7 @@ def solve_flow(
         resting = path.passed_rate(times) == 0.0  # on a breakpoint, or where it began
         return path, np.where(resting, response, response + _EPS * np.abs(path(times)))
 
-    dimension = _shape(state, sizes)[0]
+    dimension = shape_of(state, sizes)[0]
     with ThreadPoolExecutor(min(os.cpu_count() or 1, dimension)) as pool, reporter(progress, "solve") as report:
         followed = []
         for done, one in enumerate(pool.map(follow, range(dimension)), 1):
@@ -319,8 +190,8 @@ def solve_flow(
         errors = np.stack([error for _, error in followed], axis=-1)
 
         def observe(at: Real) -> dict[str, Real]:
-            own = _Values({**values.arrays, state.name: at}, extents)
-            return {item.target.binding: _defined(own, item, sizes) for item in system.observables}
+            own = IndexedValues({**values.arrays, state.name: at}, extents)
+            return {item.target.binding: own.defined(item, sizes) for item in system.observables}
 
         seen = list(pool.map(observe, states))
         moved = [list(pool.map(observe, states + sign * errors)) for sign in (1, -1)]

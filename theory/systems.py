@@ -23,6 +23,7 @@ __all__ = [
     "Definition",
     "IndexSet",
     "IndexSum",
+    "Inverse",
     "Moment",
     "OdeSystem",
     "Passed",
@@ -132,6 +133,9 @@ class Array:
         How it prints and what it stands for.
     field : str
         The field of a setting or start that gives its value, where that has a longer name than the symbol.
+    slot : (str, int), optional
+        Name of a dimension and a place along it: the array is that slice of the value known as `field`, of which the
+        dimension is the first, as in the biases of one layer among those of all.
     """
 
     name: str
@@ -140,6 +144,7 @@ class Array:
     latex: str = ""
     meaning: str = ""
     field: str = ""
+    slot: tuple[str, int] | None = None
 
     @property
     def binding(self) -> str:
@@ -424,6 +429,25 @@ class Passed(sp.Function):  # type: ignore[misc]
         u, y = map(printer._print, self.args)
         text = rf"\mathbf{{1}}[{u} < {y}]"
         return text if exp is None else rf"{text}^{{{exp}}}"
+
+
+class Inverse(sp.Expr):  # type: ignore[misc]
+    """``Inverse(W[j, k])``: the entry (j, k) of the inverse of W; of its pseudo-inverse if W is not square."""
+
+    is_commutative = True
+
+    def __new__(cls, entry: sp.Indexed) -> Inverse:
+        """Keep the entry, whose indices are those of the inverse."""
+        return sp.Expr.__new__(cls, entry)  # type: ignore[no-any-return]
+
+    def _latex(self, printer: Any) -> str:
+        (entry,) = self.args
+        indices = " ".join(map(printer._print, entry.indices))
+        return rf"\left({printer._print(entry.base.label)}^{{-1}}\right)_{{{indices}}}"
+
+    def _sympystr(self, printer: Any) -> str:
+        (entry,) = self.args
+        return f"inverse({printer._print(entry.base.label)})[{', '.join(map(printer._print, entry.indices))}]"
 
 
 @dataclass(frozen=True)

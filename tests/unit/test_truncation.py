@@ -25,7 +25,9 @@ class TestSetting:
         setting = Truncation(POINTS, LABELS, TARGETS)
         assert setting.weights == sp.Rational(1, 3)
         assert setting.rotation == ((1, 0), (0, 1))
-        assert setting.sizes == {"N": 3, "d": 2, "C": 2}
+        assert setting.sizes == {"N": 3, "d": 2, "C": 2, "M": 2, "L": 1}
+        assert setting.output_weights == ((1, 0), (0, 1))
+        assert setting.output_bias == (0, 0)
         assert repr(setting) == "Truncation(samples=3, dimension=2, classes=2)"
 
     def test_arrays_are_kept_as_given(self) -> None:
@@ -52,9 +54,23 @@ class TestSetting:
             ({"points": []}, "points=.* is empty"),
             ({"points": [[], [], []]}, "is empty"),
             ({"points": [[0, 1], [2, 3], [1]]}, "row of 1 numbers"),
+            ({"points": [[0.0, 1.0], [1.0], [1.0, 0.5]]}, "row of 1 numbers"),
             ({"targets": [[3, 4], [5]]}, "row of 1 numbers"),
             ({"targets": []}, "is empty"),
             ({"points": 7}, "points=7 is not an array"),
+            ({"targets": [[3], [5]]}, "or the output_weights of shape"),
+            ({"output_weights": [[1, 2]]}, "does not take 2 coordinates to the 2 of a target"),
+            ({"output_bias": [1]}, "has 1 numbers for 2 outputs"),
+            ({"cost": "both"}, "cost='both' is unknown"),
+            ({"layers": 0}, "layers=0 is not a positive integer"),
+            ({"rotation": [TURN, TURN]}, "has 2 matrices for 1 layers"),
+            ({"truncates": [0, 1]}, "has 2 classes for 1 layers"),
+            ({"truncates": [2]}, "truncates=2 names no class"),
+            ({"layers": 2, "truncates": [1, 1]}, "names a class twice"),
+            ({"truncates": [0], "cost": "standard"}, "couple"),
+            ({"truncates": [0], "moving": "rotation"}, "couple"),
+            ({"moving": ["biases"]}, "moving='biases' is unknown"),
+            ({"moving": ["output"]}, "carry the pulled-back labels to the data"),
         ],
     )
     def test_nonsense_is_refused(self, change: dict, message: str) -> None:
@@ -179,11 +195,6 @@ class TestSolving:
     def test_points_that_are_not_finite_are_refused(self) -> None:
         setting = Truncation([[0.0, 1.0], [float("inf"), 3.0], [1.0, 0.5]], LABELS, TARGETS)
         with pytest.raises(AssumptionError, match=r"points=.* NaN or an infinity"):
-            hm.solve(setting, [0.5, 0.7], [1.0])
-
-    def test_ragged_points_are_refused(self) -> None:
-        setting = Truncation([[0.0, 1.0], [1.0], [1.0, 0.5]], LABELS, TARGETS)
-        with pytest.raises(AssumptionError, match=r"points=.* is not an array"):
             hm.solve(setting, [0.5, 0.7], [1.0])
 
     def test_sums_over_many_windows(self) -> None:

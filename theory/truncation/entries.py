@@ -21,15 +21,19 @@ from ..systems import Array, IndexSet, Passed, instantiate
 
 __all__ = ["AtCases", "BySubstitution", "Case", "Gradient", "adapted_cases", "general_cases", "rotated_cases"]
 
-N, d, C = sp.symbols("N d C", integer=True, positive=True)
+N, d, C, M = sp.symbols("N d C M", integer=True, positive=True)
 SAMPLE = IndexSet("sample", N, dimensions=("sample",))
 COORDINATE = IndexSet("coordinate", d, dimensions=("coordinate",))
 INPUT = IndexSet("component", d, dimensions=("component",))
 CLASS = IndexSet("class", C, dimensions=("class",))
+OUTPUT = IndexSet("output", M, dimensions=("output",))
 
 X = Array("x", (SAMPLE, INPUT), field="points", meaning="samples")
 LABEL = Array("c", (SAMPLE,), field="labels", meaning="class of each sample")
-Y = Array("y", (CLASS, INPUT), field="targets", latex=r"\tilde y", meaning="label of each class, pulled back to inputs")
+TARGET = Array("y", (CLASS, OUTPUT), field="targets", meaning="label vector of each class")
+Y = Array("ytilde", (CLASS, INPUT), latex=r"\tilde y", meaning="label of each class, pulled back to inputs")
+OUTPUT_WEIGHTS = Array("output_weights", (OUTPUT, INPUT), latex=r"W^{(L+1)}", meaning="weights of the output layer")
+OUTPUT_BIAS = Array("output_bias", (OUTPUT,), latex=r"b^{(L+1)}", meaning="bias of the output layer")
 WEIGHT = Array("w", (SAMPLE,), field="weights", meaning="weight of each sample in the cost")
 R = Array("R", (COORDINATE, INPUT), field="rotation", meaning="orthogonal part of the adapted weights W = D R")
 U = Array("u", (SAMPLE, COORDINATE), meaning="samples in the coordinates of the layer, R x")
