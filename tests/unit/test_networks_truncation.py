@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.linalg import expm
 
 from hermiton.verification.networks.neural_collapse import nc1, nc2, nc3, nc4, neural_collapse
 from hermiton.verification.networks.relu_gradients import cumulative_gradient, ordinary_gradient
 from hermiton.verification.networks.relu_network import LabelledData, ReLUNetwork, input_cost, standard_cost
+from hermiton.verification.networks.rotations import adapted_parts, turned
 from hermiton.verification.networks.truncation import TruncationRun, descend_cumulative, descend_ordinary
 
 Array = NDArray[np.float64]
@@ -208,6 +210,14 @@ def test_cumulative_gradients_are_finite_differences(cost: Any, m: int, hidden: 
     expected = slopes(lambda beta: value(beta, output, bias), own.input_biases)
     np.testing.assert_allclose(gradient.input_biases, expected, rtol=0, atol=2e-8)
     assert (np.abs(expected).max(axis=1) > 1e-3).all()
+
+    def turned_value(weights: Array) -> float:
+        return DEFINITION[cost](*ordinary_from([*weights, output], own.input_biases, bias), data)
+
+    assert gradient.hidden_weights is not None
+    by_hidden = slopes(turned_value, np.stack(hidden_weights))
+    np.testing.assert_allclose(gradient.hidden_weights, by_hidden, rtol=0, atol=1e-7)
+    assert (np.abs(by_hidden).max(axis=(1, 2)) > 1e-3).all()
     if cost == "input":
         assert gradient.output_weights is None and gradient.output_bias is None
         return
@@ -216,6 +226,147 @@ def test_cumulative_gradients_are_finite_differences(cost: Any, m: int, hidden: 
     by_bias = slopes(lambda each: value(own.input_biases, output, each), bias)
     np.testing.assert_allclose(gradient.output_weights, by_weight, rtol=0, atol=2e-8)
     np.testing.assert_allclose(gradient.output_bias, by_bias, rtol=0, atol=2e-8)
+
+
+def adapted_network(hidden: int, d: int, m: int, seed: int = 0) -> tuple[ReLUNetwork, LabelledData, Array, Array]:
+    """Adapted hidden layers D R, generic output layer; also D, shape (L, d, d), and R."""
+    rng = np.random.default_rng(seed)
+    D = np.stack([np.diag(rng.uniform(0.5, 2.0, d)) for _ in range(hidden)])
+    R = np.stack([rotation(rng, d) for _ in range(hidden)])
+    beta = 0.5 + 0.3 * rng.standard_normal((hidden, d))
+    labels, targets = rng.integers(0, 3, 50), rng.standard_normal((3, m))
+    network = ReLUNetwork.from_cumulative([*(D @ R), near_identity(rng, m, d)], beta, rng.standard_normal(m))
+    return network, LabelledData(rng.standard_normal((50, d)), labels, targets), D, R
+
+
+def inverse_cayley(turn: Array) -> Array:
+    one = np.eye(len(turn))
+    return np.asarray(2 * (turn - one) @ np.linalg.inv(turn + one))
+
+
+@pytest.mark.parametrize("cost", ["standard", "input"])
+@pytest.mark.parametrize(("hidden", "d", "m"), [(1, 2, 2), (1, 3, 2), (1, 5, 5), (3, 2, 3), (3, 3, 3), (3, 5, 4)])
+def test_rotations_descend_along_the_derivative_in_each_direction(cost: Any, hidden: int, d: int, m: int) -> None:
+    """A step turns R_l by Cayley(h Omega_l), and dC/dt along exp(tA) R_l at fixed beta is -tr(A^T Omega_l)."""
+    network, data, D, R = adapted_network(hidden, d, m, seed=d)
+    step = 0.05
+    run = descend_cumulative(network, data, cost=cost, step=step, times=[0, step], move_rotation=True)
+    own, rng = network.cumulative(), np.random.default_rng(1)
+    np.testing.assert_allclose(run.hidden_weights[0], D @ R, rtol=0, atol=1e-14)
+
+    def value(rotations: Array) -> float:
+        weights = [*(D @ rotations), own.weights[-1]]
+        return DEFINITION[cost](*ordinary_from(weights, own.input_biases, own.output_bias), data)
+
+    for layer in range(hidden):
+        found = inverse_cayley(np.linalg.inv(D[layer]) @ run.hidden_weights[1, layer] @ R[layer].T) / step
+        np.testing.assert_allclose(found, -found.T, rtol=0, atol=1e-12)
+        assert np.abs(found).max() > 1e-3
+        for _ in range(2):
+            A = rng.standard_normal((d, d))
+            A -= A.T
+            ends = []
+            for t in (1e-5, -1e-5):
+                moved = R.copy()
+                moved[layer] = expm(t * A) @ R[layer]
+                ends.append(value(moved))
+            assert abs((ends[0] - ends[1]) / 2e-5 + np.trace(A.T @ found)) < 1e-7
+    # beta moves as it does without rotations, all from old values
+    still = descend_cumulative(network, data, cost=cost, step=step, times=[0, step])
+    np.testing.assert_allclose(run.input_biases, still.input_biases, rtol=0, atol=1e-14)
+    np.testing.assert_array_equal(still.hidden_weights[1], still.hidden_weights[0])
+
+
+def test_in_the_plane_the_angle_moves_by_half_the_derivative() -> None:
+    """R = R(phi): one angle, phi' = -(1/2) dC/dphi in the metric tr(A^T B), and tan(turn/2) = h phi'/2."""
+    network, data, D, R = adapted_network(1, 2, 2)
+    own = network.cumulative()
+
+    def value(phi: Array) -> float:
+        c, s = math.cos(phi[0]), math.sin(phi[0])
+        weights = [D[0] @ [[c, -s], [s, c]] @ R[0], own.weights[-1]]
+        return in_by_definition(*ordinary_from(weights, own.input_biases, own.output_bias), data)
+
+    velocity = -slopes(value, np.zeros(1))[0] / 2
+    run = descend_cumulative(network, data, step=0.3, times=[0.3], move_rotation=True)
+    turn = np.linalg.inv(D[0]) @ run.hidden_weights[0, 0] @ R[0].T
+    assert abs(velocity) > 1e-2 and abs(2 * math.tan(math.atan2(turn[1, 0], turn[0, 0]) / 2) / 0.3 - velocity) < 1e-8
+
+
+@pytest.mark.parametrize(("cost", "move_output"), [("input", False), ("standard", True)])
+def test_a_run_with_rotations_is_steps_along_the_gradient(cost: Any, move_output: bool) -> None:
+    network, data, D, R = adapted_network(2, 3, 3)
+    own = network.cumulative()
+    beta, output, bias = own.input_biases, own.weights[-1], own.output_bias
+    h, one, count = 0.2, np.eye(3), 12
+    for _ in range(count):
+        now = ReLUNetwork.from_cumulative([*(D @ R), output], beta, bias)
+        gradient = cumulative_gradient(now, data, cost)
+        M = D @ gradient.hidden_weights @ R.swapaxes(1, 2)
+        half = h * (M.swapaxes(1, 2) - M) / 4
+        R = np.linalg.inv(one - half) @ (one + half) @ R
+        beta = beta - h * gradient.input_biases
+        if move_output:
+            output, bias = output - h * gradient.output_weights, bias - h * gradient.output_bias
+    run = descend_cumulative(
+        network, data, cost=cost, step=h, times=[0, count * h], move_rotation=True, move_output=move_output
+    )
+    np.testing.assert_allclose(run.hidden_weights[1], D @ R, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(run.input_biases[1], beta, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(run.output_weights[1], output, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(run.output_biases[1], bias, rtol=0, atol=1e-13)
+    found = run.network(1)
+    assert abs(run.cost[1] - DEFINITION[cost](found.weights, found.biases, data)) < 1e-12
+    assert run.cost[1] < run.cost[0] and np.abs(run.hidden_weights[1] - run.hidden_weights[0]).max() > 0.01
+
+
+def test_rotations_rest_where_every_sample_is_kept_or_lost_whole() -> None:
+    """Points far inside the cone, and points in the opposite orthant: the apex moves, the cone does not turn."""
+    rng = np.random.default_rng(2)
+    R, labels = rotation(rng, 3), np.repeat([0, 1], 10)
+    inputs = (np.where(labels[:, None] == 0, 3.0, -3.0) + rng.uniform(-1, 1, (20, 3))) @ R
+    network = ReLUNetwork.from_cumulative([np.diag([1.0, 2.0, 0.5]) @ R, np.eye(3)], np.zeros((1, 3)), np.zeros(3))
+    data = LabelledData(inputs, labels, rng.standard_normal((2, 3)))
+    run = descend_cumulative(network, data, step=0.1, times=[0, 1.0], move_rotation=True)
+    np.testing.assert_allclose(run.hidden_weights[1], run.hidden_weights[0], rtol=0, atol=1e-14)
+    assert np.abs(run.input_biases[1]).max() > 0.1
+
+
+def departure(R: Array) -> float:
+    return float(np.abs(R @ R.swapaxes(1, 2) - np.eye(R.shape[-1])).max())
+
+
+def test_weights_stay_adapted() -> None:
+    for d in (2, 3):
+        network, data, D, _ = adapted_network(2, d, d)
+        run = descend_cumulative(network, data, step=0.5, times=[0.0, 150.0], move_rotation=True)
+        assert departure(np.linalg.inv(D) @ run.hidden_weights[-1]) < 1e-14  # rounding errors of a few products
+        # a step far too large turns by nearly half a turn, but it turns
+        wild = descend_cumulative(network, data, step=1e3, times=[1e3], move_rotation=True)
+        assert departure(np.linalg.inv(D) @ wild.hidden_weights[-1]) < 1e-11
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_turns_stay_turns() -> None:
+    rng = np.random.default_rng(3)
+    R, turns = np.stack([rotation(rng, 3) for _ in range(2)]), rng.standard_normal((50, 2, 3, 3))
+    turns -= turns.swapaxes(2, 3)
+    for count in range(100_000):
+        R = turned(R, 0.1 * turns[count % 50])
+    assert departure(R) < 1e-14
+
+
+def test_nearly_adapted_weights_are_replaced_by_adapted_ones() -> None:
+    network, data, D, R = adapted_network(1, 3, 3)
+    own = network.cumulative()
+    near = D[0] @ (R[0] + 2e-9 * np.random.default_rng(0).standard_normal((3, 3)))
+    start = ReLUNetwork.from_cumulative([near, own.weights[-1]], own.input_biases, own.output_bias)
+    run = descend_cumulative(start, data, step=0.1, times=[0.0], move_rotation=True)
+    lengths, parts = adapted_parts([near])
+    assert departure(parts) < 1e-15 and np.abs(parts - R).max() < 1e-8
+    np.testing.assert_allclose(run.hidden_weights[0], lengths[:, :, None] * parts, rtol=0, atol=1e-15)
+    mirror = np.diag([1.0, -1.0, 1.0])  # an orthogonal part need not be a rotation
+    assert np.linalg.det(adapted_parts([mirror @ near])[1][0]) * np.linalg.det(R[0]) < 0
 
 
 def test_the_chain_rule_from_ordinary_to_input_space_biases() -> None:
@@ -331,6 +482,46 @@ def test_an_ordinary_run_is_steps_along_the_gradient(cost: Any, move_weights: bo
     np.testing.assert_allclose(run.hidden_weights[0], matrices[:-1], rtol=0, atol=1e-13)
     np.testing.assert_allclose(run.output_biases[0], vectors[-1], rtol=0, atol=1e-13)
     assert (np.abs(matrices[0] - network.weights[0]).max() > 1e-3) == move_weights
+
+
+@pytest.mark.parametrize(
+    ("cost", "move_weights", "move_output"),
+    [("standard", True, True), ("standard", False, True), ("input", True, False)],
+)
+def test_weight_decay_acts_on_the_weights_that_move(cost: Any, move_weights: bool, move_output: bool) -> None:
+    network, data = generic(2)
+    moves = {"move_weights": move_weights, "move_output": move_output}
+    run = descend_ordinary(network, data, cost=cost, step=0.1, times=[0.0, 0.3], weight_decay=0.7, **moves)
+    now = network
+    for _ in range(3):
+        gradient = ordinary_gradient(now, data, cost)
+        moving = [move_weights, move_weights, move_output]
+        now = ReLUNetwork(
+            [W - 0.1 * on * (g + 0.7 * W) for W, g, on in zip(now.weights, gradient.weights, moving, strict=True)],
+            [b - 0.1 * on * g for b, g, on in zip(now.biases, gradient.biases, [1, 1, move_output], strict=True)],
+        )
+    for name in ("weights", "biases"):
+        for a, b in zip(getattr(run.network(1), name), getattr(now, name), strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+    for index in (0, 1):  # the recorded cost is the plain one
+        found = run.network(index)
+        assert abs(run.cost[index] - DEFINITION[cost](found.weights, found.biases, data)) < 1e-12
+    plain = descend_ordinary(network, data, cost=cost, step=0.1, times=[0.3], **moves)
+    same = descend_ordinary(network, data, cost=cost, step=0.1, times=[0.3], weight_decay=0.0, **moves)
+    np.testing.assert_array_equal(plain.cost, same.cost)
+    assert abs(plain.cost[0] - run.cost[1]) > 1e-3
+
+
+def test_weights_that_no_sample_reaches_decay_alone() -> None:
+    """All units are dead: W_1 and W_2 shrink by 1 - h lambda a step, b_1 rests, b_2 goes to the label."""
+    network = ReLUNetwork([np.diag([1.0, 2.0]), [[0.3, -1.0], [2.0, 0.5]]], [[-9.0, -9.0], [0.0, 0.0]])
+    data = LabelledData([[1.0, 0.5], [-1.0, 2.0]], [0, 0], [[1.0, -2.0]])
+    run = descend_ordinary(network, data, step=0.25, times=[2.0], move_weights=True, move_output=True, weight_decay=0.8)
+    end = run.network(0)
+    for found, start in zip(end.weights, network.weights, strict=True):
+        np.testing.assert_allclose(found, 0.8**8 * start, rtol=1e-13)
+    np.testing.assert_allclose(end.biases[0], network.biases[0], rtol=1e-13)
+    np.testing.assert_allclose(end.biases[1], (1 - 0.75**8) * data.targets[0], rtol=1e-13)
 
 
 def test_ordinary_descent_follows_another_metric() -> None:
@@ -650,6 +841,23 @@ def test_runs_refuse_nonsense(run: Any, changes: dict[str, Any], words: str) -> 
     with pytest.raises(ValueError, match=words) as refusal:
         run(**changes)
     assert ": " in str(refusal.value)  # the cure follows
+
+
+def test_rotations_need_adapted_weights_and_decay_needs_moving_ones() -> None:
+    network, data = generic(2)
+    with pytest.raises(ValueError, match=r"of layer 1 is not adapted: .* \(cosine of two rows .*: give W = D R"):
+        descend_cumulative(network, data, step=0.1, times=[1.0], move_rotation=True)
+    first, second = adapted_network(2, 3, 3)[0].cumulative().weights[:2]
+    bent = second + 1e-6 * np.ones((3, 3))
+    crooked = ReLUNetwork.from_cumulative([first, bent, np.eye(3)], np.zeros((2, 3)), np.zeros(3))
+    with pytest.raises(ValueError, match="of layer 2 is not adapted"):
+        descend_cumulative(crooked, data, step=0.1, times=[1.0], move_rotation=True)
+    with pytest.raises(ValueError, match=r"weight_decay=-1.0 is negative"):
+        ordinary(weight_decay=-1.0, move_weights=True)
+    with pytest.raises(ValueError, match="weight_decay=nan is not finite"):
+        ordinary(weight_decay=math.nan, move_weights=True)
+    with pytest.raises(ValueError, match=r"weight_decay=0.1 has no weights to act on: move weights"):
+        ordinary(weight_decay=0.1)
 
 
 def test_the_input_cost_in_ordinary_coordinates_needs_a_square_output_layer() -> None:

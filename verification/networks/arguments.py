@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+LARGEST_PARAMETER = 1e15  # keeps products of a few layers, squared, within the range of the numbers
+
 Seed = int | np.random.SeedSequence | np.random.Generator
 
 
@@ -56,6 +58,16 @@ def whole_number(name: str, value: int, least: int, why: str) -> int:
     if value < least:
         raise refused(name, value, "is too small", f"give an integer >= {least} ({why})")
     return int(value)
+
+
+def checked_times(times: ArrayLike) -> NDArray[np.float64]:
+    """Return times that are finite, >= 0 and strictly increasing."""
+    checked = real_array("times", times, (None,))
+    if checked[0] < 0:
+        raise refused("times", checked, "starts before 0", "the run starts at time 0")
+    if not (np.diff(checked) > 0).all():
+        raise refused("times", checked, "is not increasing", "sort the times and drop repetitions")
+    return checked
 
 
 def generator(rng: Seed) -> np.random.Generator:

@@ -30,7 +30,7 @@ Picture = Literal["input space", "feature space"]
 
 @dataclass(frozen=True)
 class NeuralCollapse:
-    """NC1 to NC4 of a network on data, in one picture.
+    """NC1 to NC4 of features and a classifier, in one picture.
 
     Attributes
     ----------
@@ -158,6 +158,24 @@ def nc4(features: ArrayLike, labels: ArrayLike, weights: ArrayLike, bias: ArrayL
     return _nc4(of, _classifier(weights, of), real_array("bias", bias, (len(of.means),)))
 
 
+def collapse_of(
+    features: ArrayLike, labels: ArrayLike, weights: ArrayLike, bias: ArrayLike, picture: Picture = "feature space"
+) -> NeuralCollapse:
+    """Compute NC1 to NC4 of features (N, d) with classes (N,) and classifier (C, d), (C,).
+
+    `picture` only says what the features are.
+
+    Raises
+    ------
+    ValueError
+        As for `neural_collapse`.
+    """
+    of = _classes(features, labels)
+    W = _classifier(weights, of)
+    b = real_array("bias", bias, (len(of.means),))
+    return NeuralCollapse(picture, _nc1(of), _nc2(of), _nc3(of, W), _nc4(of, W, b))
+
+
 def neural_collapse(network: ReLUNetwork, data: LabelledData, picture: Picture) -> NeuralCollapse:
     """Compute NC1 to NC4 of a network on data.
 
@@ -193,6 +211,4 @@ def neural_collapse(network: ReLUNetwork, data: LabelledData, picture: Picture) 
         features, weights, bias = network.layers(data.inputs)[-2], network.weights[-1], network.biases[-1]
     else:
         raise refused("picture", picture, "is unknown", "choose 'input space' or 'feature space'")
-    of = _classes(features, data.labels)
-    W = _classifier(weights, of)
-    return NeuralCollapse(picture, _nc1(of), _nc2(of), _nc3(of, W), _nc4(of, W, bias))
+    return collapse_of(features, data.labels, weights, bias, picture)

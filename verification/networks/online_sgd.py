@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import Seed, generator, real_array, refused
-from .online_sgd_run import NetworkRun, Overlaps, Rates, checked_times, record
+from .arguments import Seed, checked_times, generator, real_array, refused
+from .online_sgd_run import NetworkRun, Overlaps, Rates, record
 
 Scalar = Callable[[float], float]
 

@@ -21,8 +21,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import Seed, generator, gram, real_array, refused, whole_number
-from .online_sgd_run import NetworkRun, Overlaps, Rates, checked_times, record
+from .arguments import Seed, checked_times, generator, gram, real_array, refused, whole_number
+from .online_sgd_run import NetworkRun, Overlaps, Rates, record
 
 Scalar = Callable[[float], float]
 

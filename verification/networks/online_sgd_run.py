@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from .arguments import non_negative, real_array, refused
+from .arguments import non_negative, refused
 
 Overlaps = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
@@ -56,16 +56,6 @@ class Rates:
         """Refuse rates that are negative or not finite."""
         for name in ("learning_rate", "second_layer_rate", "noise"):
             non_negative(name, getattr(self, name))
-
-
-def checked_times(times: ArrayLike) -> NDArray[np.float64]:
-    """Return times that are finite, >= 0 and strictly increasing."""
-    checked = real_array("times", times, (None,))
-    if checked[0] < 0:
-        raise refused("times", checked, "starts before 0", "the run starts at time 0")
-    if not (np.diff(checked) > 0).all():
-        raise refused("times", checked, "is not increasing", "sort the times and drop repetitions")
-    return checked
 
 
 def record(

@@ -4,6 +4,11 @@ A backward pass gives the gradients with respect to the ordinary parameters W_l,
 biases are b^(l) = W_l b^(l-1) + b_l, so that b_l = b^(l) - W_l b^(l-1), and b^(l) = W^(l) beta_l:
 
     dC/dbeta_l = (W^(l))^T (dC/db_l - W_{l+1}^T dC/db_{l+1}),        l = 1..L
+
+A cumulative hidden weight enters W_l = W^(l) (W^(l-1))^-1, W_{l+1} = W^(l+1) (W^(l))^-1 and b_l = W^(l) (beta_l -
+beta_{l-1}). At fixed beta and fixed other cumulative weights, with beta_0 = 0 and W^(0) = I,
+
+    dC/dW^(l) = dC/dW_l (W^(l-1))^-T - W_{l+1}^T dC/dW_{l+1} (W^(l))^-T + dC/db_l (beta_l - beta_{l-1})^T
 """
 
 from __future__ import annotations
@@ -48,17 +53,21 @@ class OrdinaryGradient:
 
 @dataclass(frozen=True, eq=False)
 class CumulativeGradient:
-    """Gradient with respect to input-space biases and cumulative output layer, at fixed cumulative hidden weights.
+    """Partial derivatives by the input-space biases and the cumulative weights, each with all others held fixed.
 
     Attributes
     ----------
     input_biases : ndarray, shape (L, d)
         dC/dbeta_l.
+    hidden_weights : ndarray, shape (L, d, d); or None
+        dC/dW^(l), l = 1..L, at fixed beta and fixed W^(L+1), b^(L+1), thus at fixed pulled-back labels; None if it was
+        not wanted.
     output_weights, output_bias : ndarray, shapes (m, d), (m,); or None
         dC/dW^(L+1) and dC/db^(L+1) of the standard cost; None for the input cost.
     """
 
     input_biases: Array
+    hidden_weights: Array | None
     output_weights: Array | None
     output_bias: Array | None
 
@@ -95,14 +104,14 @@ class OrdinarySlope:
 
 
 class CumulativeSlope:
-    """Cost and gradients in input-space biases (and the output layer), at fixed cumulative hidden weights.
+    """Cost and gradients in cumulative coordinates, again and again on the same samples.
 
     The input cost is the standard cost of the same hidden layers under another output layer and other labels: the layer
     that undoes all hidden ones, W^(L+1) = I and b^(L+1) = 0, so that the network puts out z^(L), and ytilde.
     """
 
     def __init__(self, network: ReLUNetwork, data: LabelledData, cost: Cost) -> None:
-        """`input_biases`, `output_weights` and `output_bias` start as those of `network` and may be set."""
+        """All parameters start as those of `network`, and may be set: hidden weights to other invertible ones."""
         checked_cost(network, data, cost)
         own = network.cumulative()
         self.hidden_weights = own.weights[:-1]
@@ -112,15 +121,26 @@ class CumulativeSlope:
             d = data.inputs.shape[1]
             self.output_weights, self.output_bias = np.eye(d), np.zeros(d)
             targets = pulled_back_targets(own, data)
-        self._passes = Passes(data, targets, len(self.hidden_weights))
-        self._hidden = ordinary_weights(self.hidden_weights)
+        self._passes = Passes(data, targets, len(own.weights) - 1)
 
-    def gradient(self, output: bool, truncated: bool = False) -> tuple[CumulativeGradient, Sums]:
-        """Gradients by beta_l and, if `output`, by W^(L+1) and b^(L+1), and the sums they are made of."""
+    @property
+    def hidden_weights(self) -> tuple[Array, ...]:
+        """W^(1..L)."""
+        return self._cumulative
+
+    @hidden_weights.setter
+    def hidden_weights(self, weights: Sequence[Array]) -> None:
+        self._cumulative = tuple(weights)
+        self._ordinary = ordinary_weights(self._cumulative)
+
+    def gradient(
+        self, *, hidden: bool = False, output: bool = False, truncated: bool = False
+    ) -> tuple[CumulativeGradient, Sums]:
+        """Gradients by beta_l, if `hidden` by W^(1..L), if `output` by W^(L+1) and b^(L+1), and their sums."""
         W = self.hidden_weights[-1]
-        weights = [*self._hidden, under(self.output_weights, W)]
+        weights = [*self._ordinary, under(self.output_weights, W)]
         biases = ordinary_biases((*self.hidden_weights, self.output_weights), self.input_biases, self.output_bias)
-        wanted = [False] * len(self.hidden_weights) + [output]
+        wanted = [hidden] * len(self.hidden_weights) + [hidden or output]
         found = self._passes.sums(weights, biases, wanted, truncated=truncated)
         by_bias, by_output = found.biases, found.weights[-1]
         beta = np.array(
@@ -129,11 +149,22 @@ class CumulativeSlope:
                 for layer, own in enumerate(self.hidden_weights)
             ]
         )
-        if by_output is None:
-            return CumulativeGradient(beta, None, None), found
+        by_hidden = self._by_hidden_weights(weights, found) if hidden else None
+        if by_output is None or not output:
+            return CumulativeGradient(beta, by_hidden, None, None), found
         # W_{L+1} = W^(L+1) (W^(L))^-1 and b_{L+1} = b^(L+1) - W_{L+1} b^(L)
         moved = by_output - np.outer(by_bias[-1], W @ self.input_biases[-1])
-        return CumulativeGradient(beta, under(moved, W.T), by_bias[-1]), found
+        return CumulativeGradient(beta, by_hidden, under(moved, W.T), by_bias[-1]), found
+
+    def _by_hidden_weights(self, weights: Sequence[Array], found: Sums) -> Array:
+        by_weight = [each for each in found.weights if each is not None]
+        steps = np.diff(self.input_biases, axis=0, prepend=0.0)
+        gradients = []
+        for layer, W in enumerate(self.hidden_weights):
+            own = by_weight[layer] if layer == 0 else under(by_weight[layer], self.hidden_weights[layer - 1].T)
+            above = under(weights[layer + 1].T @ by_weight[layer + 1], W.T)
+            gradients.append(own - above + np.outer(found.biases[layer], steps[layer]))
+        return np.stack(gradients)
 
 
 def checked_cost(network: ReLUNetwork, data: LabelledData, cost: Cost) -> None:
@@ -170,7 +201,7 @@ def ordinary_gradient(network: ReLUNetwork, data: LabelledData, cost: Cost = "st
 
 
 def cumulative_gradient(network: ReLUNetwork, data: LabelledData, cost: Cost = "input") -> CumulativeGradient:
-    """Compute the gradient of a cost with respect to beta_l and the cumulative output layer, W^(1..L) held fixed.
+    """Compute the gradient of a cost with respect to beta_l, W^(1..L) and the cumulative output layer.
 
     Parameters
     ----------
@@ -184,7 +215,7 @@ def cumulative_gradient(network: ReLUNetwork, data: LabelledData, cost: Cost = "
     Returns
     -------
     CumulativeGradient
-        Of the input cost only the part by beta_l.
+        Of the input cost only the parts by beta_l and W^(1..L).
 
     Raises
     ------
@@ -192,5 +223,5 @@ def cumulative_gradient(network: ReLUNetwork, data: LabelledData, cost: Cost = "
         If data and network do not fit, the cost is unknown, a cumulative hidden weight cannot be inverted, or for the
         input cost if W^(L+1) has not full rank.
     """
-    gradient, _ = CumulativeSlope(network, data, cost).gradient(cost == "standard")
+    gradient, _ = CumulativeSlope(network, data, cost).gradient(hidden=True, output=cost == "standard")
     return gradient

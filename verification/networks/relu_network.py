@@ -19,12 +19,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import real_array, refused, whole_number
+from .arguments import LARGEST_PARAMETER, real_array, refused, whole_number
 
 Array = NDArray[np.float64]
 Cost = Literal["input", "standard"]
 
-LARGEST_PARAMETER = 1e15  # keeps products of a few layers, squared, within the range of the numbers
 LARGEST_CONDITION = 1e12  # beyond it an inverse has fewer than four digits
 
 

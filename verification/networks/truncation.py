@@ -4,9 +4,15 @@ Both rules descend the same cost on the same network and differ in what they hol
 
     beta_l  <-  beta_l - h dC/dbeta_l            at fixed W^(1..L)                          (`descend_cumulative`)
 
-and, if the output layer moves, W^(L+1) and b^(L+1) follow their gradients at fixed beta_l. In ordinary parameters
+and, if the output layer moves, W^(L+1) and b^(L+1) follow their gradients at fixed beta_l; if rotations move, the
+orthogonal parts of adapted weights W^(l) = D_l R_l follow theirs, at fixed D_l and fixed beta_l (so that the cumulative
+biases b^(l) = W^(l) beta_l turn along):
 
-    b_l  <-  b_l - h dC/db_l,    W_l  <-  W_l - h dC/dW_l  if weights move                  (`descend_ordinary`)
+    R_l  <-  Cayley(h Omega_l) R_l,    Omega_l = -(M_l - M_l^T)/2,    M_l = D_l dC/dW^(l) R_l^T
+
+which is the descent in the metric tr(A^T B) of antisymmetric matrices. In ordinary parameters
+
+    b_l  <-  b_l - h dC/db_l,    W_l  <-  W_l - h (dC/dW_l + lambda W_l)  if weights move   (`descend_ordinary`)
 
 with old values on every right-hand side. Time is step size x steps. Whole batches, no randomness.
 """
@@ -14,18 +20,16 @@ with old values on every right-hand side. Time is step size x steps. Whole batch
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arguments import non_negative, refused
-from .online_sgd_run import checked_times
+from .descent import Course, Progress, descend, in_range, stacked
 from .relu_gradients import CumulativeGradient, CumulativeSlope, OrdinarySlope, checked_cost
 from .relu_network import (
-    LARGEST_PARAMETER,
     Array,
     Cost,
     LabelledData,
@@ -35,10 +39,7 @@ from .relu_network import (
     invertible,
 )
 from .relu_passes import Sums
-
-Progress = Callable[[float], object]
-
-_REPORTS = 100  # calls of `progress` in a run
+from .rotations import adapted_parts, angular_velocity, turned
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class TruncationRun:
     steps : ndarray of int, shape (T,)
         Number of steps, round(time/step), after which each record was taken.
     cost : ndarray, shape (T,)
-        The cost that was descended, with the sample weights as given.
+        The cost, with the sample weights as given and without the term of a weight decay.
     input_biases : ndarray, shape (T, L, d)
         beta_l = (W^(l))^-1 b^(l).
     hidden_weights : ndarray, shape (T, L, d, d)
@@ -98,53 +99,66 @@ class _Record(NamedTuple):
     truncated: Array
 
 
-class _Descent(Protocol):
-    def evaluate(self, record: bool) -> _Record | None:
-        """Pass through the network at the present parameters; record the state if asked to and if it can be."""
-
-    def step(self, size: float) -> bool:
-        """Take a step from the evaluated state, or none and say False if it would leave the range of the numbers."""
-
-
 class _InCumulative:
-    def __init__(self, network: ReLUNetwork, data: LabelledData, cost: Cost, move_output: bool) -> None:
+    def __init__(
+        self, network: ReLUNetwork, data: LabelledData, cost: Cost, move_rotation: bool, move_output: bool
+    ) -> None:
         self._slope = CumulativeSlope(network, data, cost)
-        self._move_output = move_output
+        self._move_rotation, self._move_output = move_rotation, move_output
         weights, biases = cumulative_parameters(network.weights, network.biases)
         self._fixed_output = weights[-1], biases[-1]
-        self._hidden_weights = np.stack(weights[:-1])
         self._gradient: CumulativeGradient | None = None
+        if move_rotation:
+            self._diagonals, self._rotations = adapted_parts(self._slope.hidden_weights)
+            self._slope.hidden_weights = self._rebuilt(self._rotations)
+
+    def _rebuilt(self, rotations: Array) -> tuple[Array, ...]:
+        return tuple(self._diagonals[:, :, None] * rotations)
 
     def evaluate(self, record: bool) -> _Record | None:
         at = self._slope
-        self._gradient, found = at.gradient(self._move_output, truncated=record)
+        self._gradient, found = at.gradient(hidden=self._move_rotation, output=self._move_output, truncated=record)
         if not record:
             return None
         output = (at.output_weights, at.output_bias) if self._move_output else self._fixed_output
-        return _Record(found.cost, at.input_biases, self._hidden_weights, *output, found.truncated)
+        return _Record(found.cost, at.input_biases, np.stack(at.hidden_weights), *output, found.truncated)
 
     def step(self, size: float) -> bool:
         at, gradient = self._slope, self._gradient
         assert gradient is not None
-        moved = [at.input_biases - size * gradient.input_biases]
+        beta = at.input_biases - size * gradient.input_biases
+        moved = [beta]
         if gradient.output_weights is not None and gradient.output_bias is not None:
             moved += [at.output_weights - size * gradient.output_weights, at.output_bias - size * gradient.output_bias]
-        if not _in_range(moved):
+        turn = None
+        if gradient.hidden_weights is not None:
+            turn = size * angular_velocity(self._diagonals, self._rotations, gradient.hidden_weights)
+        if not in_range(moved if turn is None else [*moved, turn]):
             return False
-        at.input_biases = moved[0]
+        at.input_biases = beta
         if len(moved) > 1:
             at.output_weights, at.output_bias = moved[1:]
+        if turn is not None:
+            self._rotations = turned(self._rotations, turn)
+            at.hidden_weights = self._rebuilt(self._rotations)
         return True
 
 
 class _InOrdinary:
     def __init__(
-        self, network: ReLUNetwork, data: LabelledData, cost: Cost, move_weights: bool, move_output: bool
+        self,
+        network: ReLUNetwork,
+        data: LabelledData,
+        cost: Cost,
+        move_weights: bool,
+        move_output: bool,
+        weight_decay: float,
     ) -> None:
         network.cumulative()  # refused now rather than at the first record
         hidden = len(network.weights) - 1
         self._moving_biases = [True] * hidden + [move_output]
         self._slope = OrdinarySlope(network, data, cost, [move_weights] * hidden + [move_output])
+        self._weight_decay = weight_decay
         self._inverts_moving_weights = cost == "input" and move_weights
         self._weights, self._biases = list(network.weights), list(network.biases)
         self._found: Sums | None = None
@@ -162,12 +176,15 @@ class _InOrdinary:
     def step(self, size: float) -> bool:
         found = self._found
         assert found is not None
-        weights = [W if g is None else W - size * g for W, g in zip(self._weights, found.weights, strict=True)]
+        decay = self._weight_decay
+        weights = [
+            W if g is None else W - size * (g + decay * W) for W, g in zip(self._weights, found.weights, strict=True)
+        ]
         biases = [
             b - size * g if moving else b
             for b, g, moving in zip(self._biases, found.biases, self._moving_biases, strict=True)
         ]
-        if not _in_range([*weights, *biases]):
+        if not in_range([*weights, *biases]):
             return False
         if self._inverts_moving_weights and not all(map(invertible, cumulative_parameters(weights, biases)[0])):
             return False
@@ -175,59 +192,19 @@ class _InOrdinary:
         return True
 
 
-def _in_range(arrays: list[Array]) -> bool:
-    return all(bool((np.abs(array) <= LARGEST_PARAMETER).all()) for array in arrays)
-
-
-def _run(
-    network: ReLUNetwork,
-    data: LabelledData,
-    descent: _Descent,
-    step: float,
-    times: ArrayLike,
-    progress: Progress | None,
-) -> TruncationRun:
-    size = non_negative("step", step)
-    if size == 0:
-        raise refused("step", step, "is zero", "give the size of a step of descent")
-    if progress is not None and not callable(progress):
-        raise refused("progress", progress, "is no function", "give a function of the fraction done, or None")
-    grid = checked_times(times)
-    if not grid[-1] / size < 2.0**53:
-        raise refused("times", grid, f"asks for {grid[-1] / size:.3g} steps", "keep time/step below 2^53")
-    targets = np.rint(grid / size).astype(np.int64)
-    last, steps, divergence_time = int(targets[-1]), 0, math.inf
-    between_reports = -(-last // _REPORTS)
-    seen: list[_Record] = []
-    # An overflow is no surprise here: the step that makes one is not taken, and the run says when.
-    with np.errstate(over="ignore", invalid="ignore"):
-        while True:
-            due = targets[len(seen)] == steps
-            record = descent.evaluate(bool(due))
-            if due and (record is None or not math.isfinite(record.cost)):
-                divergence_time = steps * size
-            elif record is not None:
-                seen += [record] * int((targets == steps).sum())
-            if progress is not None and (steps == last or steps % between_reports == 0):
-                progress(steps / last if last else 1.0)
-            if steps == last or math.isfinite(divergence_time):
-                break
-            if not descent.step(size):
-                divergence_time = steps * size
-                break
-            steps += 1
+def _record(network: ReLUNetwork, data: LabelledData, course: Course[_Record]) -> TruncationRun:
     hidden, (m, d), classes = len(network.weights) - 1, network.weights[-1].shape, len(data.targets)
-    count = len(seen)  # 0 if the run diverged before the first time: empty records of the right shapes
+    seen = course.records
     return TruncationRun(
-        times=grid[:count].copy(),
-        steps=targets[:count].copy(),
-        cost=np.array([record.cost for record in seen]),
-        input_biases=np.array([record.input_biases for record in seen]).reshape(count, hidden, d),
-        hidden_weights=np.array([record.hidden_weights for record in seen]).reshape(count, hidden, d, d),
-        output_weights=np.array([record.output_weights for record in seen]).reshape(count, m, d),
-        output_biases=np.array([record.output_biases for record in seen]).reshape(count, m),
-        truncated=np.array([record.truncated for record in seen]).reshape(count, hidden, classes, d),
-        divergence_time=divergence_time,
+        times=course.times,
+        steps=course.steps,
+        cost=stacked((record.cost for record in seen), ()),
+        input_biases=stacked((record.input_biases for record in seen), (hidden, d)),
+        hidden_weights=stacked((record.hidden_weights for record in seen), (hidden, d, d)),
+        output_weights=stacked((record.output_weights for record in seen), (m, d)),
+        output_biases=stacked((record.output_biases for record in seen), (m,)),
+        truncated=stacked((record.truncated for record in seen), (hidden, classes, d)),
+        divergence_time=course.divergence_time,
     )
 
 
@@ -238,16 +215,17 @@ def descend_cumulative(
     cost: Cost = "input",
     step: float,
     times: ArrayLike,
+    move_rotation: bool = False,
     move_output: bool = False,
     progress: Progress | None = None,
 ) -> TruncationRun:
-    """Descend a cost in the input-space biases beta_l, at fixed cumulative hidden weights.
+    """Descend a cost in the input-space biases beta_l, and in rotations of the cumulative hidden weights if asked to.
 
     Parameters
     ----------
     network : ReLUNetwork
         Start: L hidden layers of width d, output width m. The cumulative hidden weights must be invertible; they need
-        not be adapted.
+        not be adapted unless rotations move.
     data : LabelledData
         Samples, labels and sample weights, which set the clock: nothing is normalised.
     cost : {"input", "standard"}
@@ -256,6 +234,9 @@ def descend_cumulative(
         Size h of a step, > 0.
     times : array_like, shape (T,)
         Increasing times; time t is reached after round(t/h) steps.
+    move_rotation : bool
+        Whether the orthogonal parts of the cumulative hidden weights move, at fixed D_l. Weights that are adapted to
+        1e-8 only are replaced by adapted ones. Otherwise W^(1..L) are fixed.
     move_output : bool
         Whether W^(L+1) and b^(L+1) follow their gradients too; for the standard cost only. Otherwise they are fixed,
         and so are the pulled-back labels.
@@ -271,11 +252,12 @@ def descend_cumulative(
     ------
     ValueError
         If data and network do not fit, the cost is unknown, the step is not positive, times do not increase, a
-        cumulative hidden weight cannot be inverted, for the input cost if W^(L+1) has not full rank, or if the output
-        layer shall move under the input cost.
+        cumulative hidden weight cannot be inverted, for the input cost if W^(L+1) has not full rank, if the output
+        layer shall move under the input cost, or if rotations shall move of weights that are not adapted.
     """
     _checked(network, data, cost, move_output)
-    return _run(network, data, _InCumulative(network, data, cost, move_output), step, times, progress)
+    descent = _InCumulative(network, data, cost, move_rotation, move_output)
+    return _record(network, data, descend(descent, step, times, progress))
 
 
 def descend_ordinary(
@@ -287,6 +269,7 @@ def descend_ordinary(
     times: ArrayLike,
     move_weights: bool = False,
     move_output: bool = False,
+    weight_decay: float = 0.0,
     progress: Progress | None = None,
 ) -> TruncationRun:
     """Descend a cost in the ordinary biases b_l of the hidden layers, and in weights if asked to.
@@ -301,6 +284,9 @@ def descend_ordinary(
         Whether W_1, ..., W_L move.
     move_output : bool
         Whether W_{L+1} and b_{L+1} move; for the standard cost only.
+    weight_decay : float
+        lambda >= 0. What is descended is the cost plus (lambda/2) sum |W_l|^2 over the weight matrices that move.
+        Biases do not decay, and the recorded cost is that without this term.
 
     Returns
     -------
@@ -310,7 +296,8 @@ def descend_ordinary(
     Raises
     ------
     ValueError
-        As for `descend_cumulative`, and for the input cost if W^(L+1) is not square.
+        As for `descend_cumulative`, for the input cost if W^(L+1) is not square, and if the weight decay is negative or
+        no weights move that could decay.
 
     Notes
     -----
@@ -318,8 +305,11 @@ def descend_ordinary(
     cumulative biases under the metric (A A^T)^-1, with b^(L+1) not held fixed.
     """
     _checked(network, data, cost, move_output)
-    descent = _InOrdinary(network, data, cost, move_weights, move_output)
-    return _run(network, data, descent, step, times, progress)
+    decay = non_negative("weight_decay", weight_decay)
+    if decay > 0 and not (move_weights or move_output):
+        raise refused("weight_decay", weight_decay, "has no weights to act on", "move weights or the output layer")
+    descent = _InOrdinary(network, data, cost, move_weights, move_output, decay)
+    return _record(network, data, descend(descent, step, times, progress))
 
 
 def _checked(network: ReLUNetwork, data: LabelledData, cost: Cost, move_output: bool) -> None:
