@@ -13,7 +13,7 @@ from hermiton.theory.errors import argument_error
 
 from .start_array import start_array
 
-__all__ = ["CollapsedFeatures", "Features"]
+__all__ = ["CollapsedFeatures", "ExtendedFeatures", "Features"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,3 +78,39 @@ class CollapsedFeatures:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
                 raise argument_error(name, value, "is not a finite number", "pass a number")
+
+
+@dataclass(frozen=True, eq=False)
+class ExtendedFeatures:
+    """Two linear layers W2 W1 h and features h, at the start of training.
+
+    Parameters
+    ----------
+    W2 : (C, d) array
+        Classifier.
+    W1 : (d, d) array
+        Layer above the features.
+    H : (d, N) array
+        Features, one column a sample, samples ordered by class.
+
+    Raises
+    ------
+    AssumptionError
+        If shapes don't match or an entry is not finite.
+    """
+
+    W2: NDArray[np.float64]
+    W1: NDArray[np.float64]
+    H: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        """Check shapes and finiteness."""
+        for name in ("W2", "W1", "H"):
+            object.__setattr__(self, name, start_array(name, getattr(self, name), 2))
+        dimension = self.W2.shape[1]
+        if self.W1.shape != (dimension, dimension):
+            problem = f"has shape {self.W1.shape}, but W2 has shape {self.W2.shape}"
+            raise argument_error("W1", self.W1.tolist(), problem, f"pass shape {(dimension, dimension)}")
+        if len(self.H) != dimension:
+            problem = f"has {len(self.H)} rows, but W2 has shape {self.W2.shape}"
+            raise argument_error("H", self.H.shape, problem, f"pass features with {dimension} components, as columns")

@@ -19,8 +19,9 @@ from scipy.special import expi
 import hermiton as hm
 from hermiton.numerics.features import CollapsedFeatures, Features
 from hermiton.theory.derivation import Derivation
+from hermiton.theory.systems import instantiate
 from hermiton.theory.unconstrained_features import UnconstrainedFeatures
-from hermiton.theory.unconstrained_features.central_path import clocks, omega
+from hermiton.theory.unconstrained_features.central_path import OMEGA, RANK, clocks, omega, path_metrics
 from hermiton.theory.unconstrained_features.riccati import riccati_solution
 from hermiton.theory.unconstrained_features.solutions import closed_forms, fixed_point
 
@@ -140,6 +141,22 @@ def test_within_class_decay() -> None:
     np.testing.assert_allclose(gap @ kernel, 1, rtol=0, atol=1e-6)
 
 
+def test_within_class_decay_with_decay() -> None:
+    """As above, with equal decay: the row space by the derived form, the kernel by decay alone."""
+    setting = UnconstrainedFeatures(classes=3, per_class=4, dimension=5, decay_weights=0.3, decay_features=0.3)
+    times, start, U = (0.5, 1, 2), collapsed(setting, 0.2, 0.1), frame(setting)
+    kernel = np.linalg.svd(U)[2][-1]
+    seen = U[0] / np.linalg.norm(U[0])
+    H = start.H.copy()
+    H[:, 0] += 1e-4 * (seen + kernel)
+    H[:, 1] -= 1e-4 * (seen + kernel)
+    gaps = solved(setting, Features(start.W, H), times, rtol=1e-12).data["H"].values
+    gap = (gaps[:, :, 0] - gaps[:, :, 1]) / 2e-4
+    wanted = [form("within_class_ridge", **{"n": 4, "k": 1, "lambda": 0.3, "p_0": 0.02, "s": s}) for s in times]
+    np.testing.assert_allclose(gap @ seen, wanted, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(gap @ kernel, np.exp(-0.3 * np.array(times)), rtol=0, atol=1e-6)
+
+
 # -- closed forms without printed numbers -----------------------------------------------------------------------------
 
 
@@ -179,7 +196,7 @@ def test_riccati_against_direct_integration(decay: float, normalisation: Any) ->
     solution = solved(setting, Features(W, H), times, rtol=1e-12).data
     for n, time in enumerate(times / k):
         small = np.abs(f) < 1e-12
-        integral = np.where(small, time, np.expm1(2 * f * time) / np.where(small, 1, 2 * f))
+        integral = np.where(small, time, np.expm1(2 * f * time) / np.where(small, 1, 2 * f))  # as `riccati_integral`
         M = V * integral @ V.T
         letters = {"e^{Fs}": V * np.exp(f * time) @ V.T, "Q_0": Q, "Q_0^T": Q.T}
         inverse = np.linalg.inv(np.eye(5) + Q.T @ M @ Q)
@@ -270,6 +287,28 @@ def whitened(H: Array, classes: int) -> Array:
     gaps = (blocks - blocks.mean(axis=2, keepdims=True)).reshape(len(H), -1)
     values, vectors = np.linalg.eigh(gaps @ gaps.T / H.shape[1])
     return np.asarray(vectors / np.sqrt(values) @ vectors.T @ H)
+
+
+def test_cost_and_nc1_on_the_path() -> None:
+    """A least-squares fit of whitened features by NumPy: cost and NC1 by the derived forms in the singular values."""
+    classes, n, d = 4, 6, 5
+    N, Y = classes * n, np.repeat(np.eye(classes), n, axis=1)
+    rng = np.random.default_rng(12)
+    H = whitened(rng.normal(size=(d, classes)) @ Y + rng.normal(size=(d, N)), classes)
+    H1 = np.vstack([H, np.ones(N)])
+    fit = np.linalg.lstsq(H1.T, Y.T, rcond=None)[0].T
+    means = H.reshape(d, classes, n).mean(axis=2)
+    centred = means - means.mean(axis=1, keepdims=True)
+    gaps = H - np.repeat(means, n, axis=1)
+    wanted = {
+        "cost": ((fit @ H1 - Y) ** 2).sum() / (2 * N),
+        "nc1": np.trace(gaps @ gaps.T / N @ np.linalg.pinv(centred @ centred.T / classes, rcond=1e-10)) / classes,
+    }
+    values = {OMEGA[sp.Integer(j)]: sp.Float(v, 30) for j, v in enumerate(np.linalg.svd(centred)[1][: classes - 1])}
+    for name, expression in path_metrics().items():
+        at_classes = expression.subs(sp.Symbol("C", positive=True), classes)
+        value = instantiate(at_classes, {RANK: classes - 1}).xreplace(values)
+        assert float(value) == pytest.approx(wanted[name], rel=1e-12)
 
 
 @pytest.mark.parametrize(("rule", "rate"), [("projected", 1 / 6), ("whitened", 1 / 24)])

@@ -16,6 +16,7 @@ from ..systems import Definition, OdeSystem, instantiate
 
 __all__ = [
     "AlongFlow",
+    "AtSizes",
     "ByAlgebra",
     "ByGradient",
     "OnFrame",
@@ -155,6 +156,34 @@ class ByGradient:
 
 def _listed(many: tuple[Sizes, ...]) -> str:
     return " and ".join(", ".join(f"{name}={n}" for name, n in sizes.items()) for sizes in many)
+
+
+@dataclass(frozen=True)
+class AtSizes:
+    """Equal when every sum is written out, whatever the entries are.
+
+    Parameters
+    ----------
+    extents : mapping
+        Extent of each free index.
+    sizes : tuple of mappings
+        Sizes to write out, all entries symbolic.
+    definitions : tuple of Definition
+        What abbreviations mean; one that is not here may mean anything.
+    """
+
+    extents: Mapping[sp.Symbol, sp.Expr]
+    sizes: tuple[Sizes, ...]
+    definitions: tuple[Definition, ...] = ()
+
+    def __call__(self, lhs: sp.Expr, rhs: sp.Expr) -> CheckResult:
+        """Compare at every size and place."""
+        for sizes in self.sizes:
+            write = Written(sizes, self.definitions)
+            for place in _places(self.extents, sizes):
+                if (left := _zero(write((lhs - rhs).xreplace(place)))) != 0:
+                    raise refute(lhs, rhs, left, f"at {sizes}, {place}")
+        return CheckResult("symbolic", "derived", f"sums written out, symbolic entries at {_listed(self.sizes)}")
 
 
 @dataclass(frozen=True)
@@ -346,7 +375,8 @@ class ByAlgebra:
         difference = lhs - rhs
         if self.positive:
             difference = difference.xreplace({s: positive(s) for s in difference.free_symbols})
-        if (left := _plain(difference)) != 0:
+        left = difference
+        if _differs(difference) or (left := _plain(difference)) != 0:
             raise refute(lhs, rhs, left, "for positive symbols" if self.positive else "")
         return CheckResult("symbolic", "derived", "difference simplifies to 0" + ", symbols > 0" * self.positive)
 

@@ -8,9 +8,9 @@ import sympy as sp
 
 from ..checks import refute
 from ..derivation import CheckResult, Statement, Step
-from .checks import Rate
+from .checks import Rate, Solution, SolvesEquation
 
-__all__ = ["riccati", "riccati_solution"]
+__all__ = ["riccati", "riccati_integral", "riccati_solution"]
 
 _F, _e, _Q, _Qt, _M, _G = (sp.Symbol(x, commutative=False) for x in ("F", "e^{Fs}", "Q_0", "Q_0^T", "M", "G"))
 
@@ -93,5 +93,23 @@ def riccati() -> Statement:
             "time in units of k; F = [[0, Y], [Y', 0]] - k lambda I",
             "G = I + Q_0' M Q_0, M the integral of e^{2Fr} over 0 < r < s",
         ),
+        source="hermiton",
+    )
+
+
+def riccati_integral() -> Statement:
+    """The integral M in closed form, eigenvalue by eigenvalue of F."""
+    f, s = sp.Symbol("f", real=True, nonzero=True), sp.Symbol("s", positive=True)
+    step = Step(
+        Solution(sp.exp(2 * f * s), sp.Symbol("M"), sp.S.Zero),
+        (sp.exp(2 * f * s) - 1) / (2 * f),
+        "integrate",
+        SolvesEquation(s),
+    )
+    return Statement(
+        "riccati_integral",
+        "M has the eigenvalues (e^{2fs} - 1)/(2f) for those f of F: computed as expm1(2fs)/(2f), and s for f = 0",
+        (step,),
+        ("F is symmetric",),
         source="hermiton",
     )

@@ -13,7 +13,7 @@ from ..systems import OdeSystem
 from .checks import ByAlgebra, Solution, SolvesEquation, positive
 from .collapsed import C, alpha, balanced_ridge_rate, collapsed_flow, eta, kappa, n, p, product_rate, zeta
 from .flow import k, lambda_H, lambda_W
-from .riccati import riccati
+from .riccati import riccati, riccati_integral
 
 __all__ = ["closed_forms", "cross_entropy_solutions", "mse_solutions"]
 
@@ -57,6 +57,13 @@ def within_class() -> sp.Expr:
     return 1 / sp.sqrt(1 + p0 * (sp.exp(2 * sp.sqrt(_n) * s / _k) - 1))
 
 
+def within_class_ridge() -> sp.Expr:
+    """Ratio of a difference within a class to its start, in the row space of W, balanced and with equal decay."""
+    end = 1 - _k * decay / sp.sqrt(_n)
+    growth = sp.exp(2 * sp.sqrt(_n) / _k * end * s) - 1
+    return sp.exp(-decay * s) / sp.sqrt(1 + p0 / end * growth)
+
+
 def fixed_point() -> dict[str, sp.Expr]:
     """p, alpha and eta at the fixed point with decay."""
     w, h = positive(lambda_W), positive(lambda_H)
@@ -76,6 +83,7 @@ def closed_forms() -> dict[str, sp.Expr]:
         "ridge": ridge(),
         "unbalanced": unbalanced(),
         "within_class": within_class(),
+        "within_class_ridge": within_class_ridge(),
         "zeta": 1 / _C + (zeta0 - 1 / _C) * sp.exp(-_n * _C * s / _k),
         "implicit": implicit(),
     }
@@ -149,8 +157,28 @@ def mse_solutions() -> tuple[Statement, ...]:
             "kappa = 0: W'W = sqrt(n) p(s) on its row space",
             "no decay",
         ),
+        solved(
+            "within_class_ridge",
+            "Differences within a class, to first order, in the row space of W, with equal decay",
+            (-sp.sqrt(_n) * forms["ridge"] / _k - decay) * h,
+            h,
+            h0,
+            h0 * forms["within_class_ridge"],
+            "kappa = 0: W'W = sqrt(n) p(s) on its row space",
+            "lambda_W = lambda_H = lambda != sqrt(n)/k",
+        ),
+        solved(
+            "within_class_kernel",
+            "Differences within a class in the kernel of W, to first order: decay alone moves them",
+            -decay * h,
+            h,
+            h0,
+            h0 * sp.exp(-decay * s),
+            "lambda_H = lambda; without decay they stay",
+        ),
         *_fixed_point(flow),
         riccati(),
+        riccati_integral(),
     )
 
 
