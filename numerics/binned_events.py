@@ -58,13 +58,15 @@ class BinnedBreakpoints:
         _fill(self._sums, u, p, q, self._first, self.width)
         self.count += u.size
 
-    def solve(self, start: float) -> EventPath:
+    def solve(self, start: float, scale: float = 1.0) -> EventPath:
         """The path from a start.
 
         Parameters
         ----------
         start : float
             y(0).
+        scale : float
+            All rates and offsets are multiplied by this.
 
         Returns
         -------
@@ -79,9 +81,9 @@ class BinnedBreakpoints:
         """
         if not self.count:
             raise argument_error("start", start, "has no breakpoints to move by", "add a portion first")
-        fine = self._path(self._sums, start)
-        bins = self._sums.shape[1]
-        coarse = self._path(self._sums.reshape(3, bins // 2, 2).sum(axis=2), start)
+        sums = scale * self._sums
+        fine = self._path(sums, start)
+        coarse = self._path(sums.reshape(3, sums.shape[1] // 2, 2).sum(axis=2), start)
         times = np.union1d(fine.times, coarse.times)
         error = max(float(np.max(np.abs(fine(times) - coarse(times)))), abs(fine.limit - coarse.limit))
         return replace(fine, error=error)

@@ -8,6 +8,7 @@ from typing import Any
 
 from hermiton.theory.derivation import Derivation
 from hermiton.theory.derive import derive as derive_in_theory
+from hermiton.theory.rotating_flow import RotatingFlow
 from hermiton.theory.systems import OdeSystem, PiecewiseFlow
 
 from .codegen.kernel import kernel_source
@@ -60,4 +61,8 @@ def _source(system: OdeSystem) -> str:
         from .piecewise_flow import flow_source
 
         return flow_source(system)
+    if isinstance(system, RotatingFlow):
+        from .rotating_flow import rotating_source
+
+        return rotating_source(system)
     return kernel_source(system)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ Real = NDArray[np.float64]
 _WINDOW = 1 << 14
 # Up to here a sum goes term by term, each over all other indices.
 _SHORT = 8
+# Products of matrices with fewer multiplications for each entry of the longest axis go without BLAS and its threads.
+_THIN = 256
 # A matrix whose condition number is larger has no inverse in floating point.
 _SINGULAR = 1e12
 
@@ -44,73 +46,184 @@ class IndexedValues:
 
         Indices with a window run over that alone.
         """
-        if isinstance(expression, sp.Indexed):
-            return self._entries(expression, axes, window)
-        if isinstance(expression, IndexSum):
-            return self._sum(expression, axes, window)
-        if isinstance(expression, Inverse):
-            (entry,) = expression.args
-            inverse = _inverse(entry.base.label.name, self.arrays[entry.base.label.name])
-            own = IndexedValues({entry.base.label.name: inverse}, self.extents)
-            return own._entries(entry, axes, window)
-        atoms = _atoms(expression)
-        return _function(expression, atoms)(*(self(atom, axes, window) for atom in atoms))
-
-    def _entries(self, entry: sp.Indexed, axes: tuple[sp.Symbol, ...], window: _Window) -> NDArray[Any]:
-        """Entries of an array, with an axis of length 1 for each index that it does not have."""
-        array = self.arrays[entry.base.label.name]
-        has: list[sp.Symbol] = []
-        for index in entry.indices:
-            if index.is_Integer:
-                array = array[(slice(None),) * len(has) + (int(index),)]
-                continue
-            if isinstance(index, sp.Indexed):  # the values of one array are indices of another
-                chosen = self.arrays[index.base.label.name]
-                (index,) = index.indices
-                array = np.take(array, chosen[window.get(index, slice(None))], axis=len(has))
-            elif index in window:
-                array = array[(slice(None),) * len(has) + (window[index],)]
-            has.append(index)
-        array = array.transpose([has.index(axis) for axis in axes if axis in has])
-        return array[tuple(slice(None) if axis in has else None for axis in axes)]
-
-    def _sum(self, total: IndexSum, axes: tuple[sp.Symbol, ...], window: _Window) -> Any:
-        inner = (*axes, total.index)
-        factors = sp.Mul.make_args(total.body)
-        if all(isinstance(factor, sp.Indexed) for factor in factors):
-            return self._contraction(factors, axes, inner, window)
-        extent = self.extents[total.size]
-        length = _WINDOW if extent > _SHORT else 1
-        parts = []
-        for first in range(0, extent, length):
-            view = slice(first, min(first + length, extent))
-            values = np.asarray(self(total.body, inner, {**window, total.index: view}))
-            if values.ndim == 0 or values.shape[-1] == 1:  # the same for all
-                values = np.broadcast_to(values, (*values.shape[:-1], view.stop - first))
-            parts.append(values.sum(axis=-1) if length > 1 else values[..., 0])
-        return np.sum(parts, axis=0)
-
-    def _contraction(
-        self,
-        factors: tuple[sp.Indexed, ...],
-        axes: tuple[sp.Symbol, ...],
-        inner: tuple[sp.Symbol, ...],
-        window: _Window,
-    ) -> Any:
-        """A sum of products of entries, which needs no array of all the products."""
-        operands: list[Any] = []
-        for factor in factors:
-            own = [factor.has(axis) for axis in inner]
-            entries = self._entries(factor, inner, window)[tuple(slice(None) if has else 0 for has in own)]
-            operands += [entries, [place for place, has in enumerate(own) if has]]
-        kept = [any(factor.has(axis) for factor in factors) for axis in axes]
-        result = np.einsum(*operands, [place for place, has in enumerate(kept) if has], optimize=True)
-        return result[tuple(slice(None) if has else None for has in kept)]
+        return _plan(expression, axes, frozenset(window))(self, window)
 
     def defined(self, item: Definition, sizes: Mapping[str, int]) -> Real:
         """All entries of a definition."""
-        result = self(item.value, item.indices, {})
-        return np.array(np.broadcast_to(result, shape_of(item.target, sizes)), dtype=np.float64)
+        result = np.asarray(self(item.value, item.indices, {}))
+        shape = shape_of(item.target, sizes)
+        # Entries alone are a view of an array, anything else is new.
+        if result.shape == shape and result.dtype == np.float64 and not isinstance(item.value, sp.Indexed):
+            return result
+        return np.array(np.broadcast_to(result, shape), dtype=np.float64)
+
+
+# How an expression is evaluated is found out once, not at each call.
+_Plan = Callable[[IndexedValues, _Window], Any]
+
+
+@cache
+def _plan(expression: sp.Expr, axes: tuple[sp.Symbol, ...], windowed: frozenset[sp.Symbol]) -> _Plan:
+    if isinstance(expression, sp.Indexed):
+        return _entries(expression, axes, windowed)
+    if isinstance(expression, IndexSum):
+        return _sum(expression, axes, windowed)
+    if isinstance(expression, Inverse):
+        (entry,) = expression.args
+        name, chosen = entry.base.label.name, _entries(entry, axes, windowed)
+
+        def inverted(values: IndexedValues, window: _Window) -> Any:
+            return chosen(IndexedValues({name: _inverse(name, values.arrays[name])}, values.extents), window)
+
+        return inverted
+    atoms = _atoms(expression)
+    function = _function(expression, atoms)
+    parts = [_plan(atom, axes, windowed) for atom in atoms]
+    return lambda values, window: function(*(part(values, window) for part in parts))
+
+
+def _entries(entry: sp.Indexed, axes: tuple[sp.Symbol, ...], windowed: frozenset[sp.Symbol]) -> _Plan:
+    """Entries of an array, with an axis of length 1 for each index that it does not have."""
+    name = entry.base.label.name
+    has: list[sp.Symbol] = []
+    picks: list[Callable[[NDArray[Any], IndexedValues, _Window], NDArray[Any]]] = []
+    for index in entry.indices:
+        before = (slice(None),) * len(has)
+        if index.is_Integer:
+            picks.append(partial(_fixed, (*before, int(index))))
+            continue
+        if isinstance(index, sp.Indexed):  # the values of one array are indices of another
+            other, place = index.base.label.name, len(has)
+            (index,) = index.indices
+            picks.append(partial(_taken, other, index, place))
+        elif index in windowed:
+            picks.append(partial(_windowed, before, index))
+        has.append(index)
+    order = [has.index(axis) for axis in axes if axis in has]
+    key = tuple(slice(None) if axis in has else None for axis in axes)
+
+    def chosen(values: IndexedValues, window: _Window) -> Any:
+        array = values.arrays[name]
+        for pick in picks:
+            array = pick(array, values, window)
+        return array.transpose(order)[key]
+
+    return chosen
+
+
+def _fixed(key: tuple[slice | int, ...], array: NDArray[Any], values: IndexedValues, window: _Window) -> NDArray[Any]:
+    """Entries of which one index is a number."""
+    return array[key]
+
+
+def _windowed(
+    before: tuple[slice, ...], index: sp.Symbol, array: NDArray[Any], values: IndexedValues, window: _Window
+) -> NDArray[Any]:
+    """Entries whose index runs over a window."""
+    return array[(*before, window[index])]
+
+
+def _taken(
+    other: str, index: sp.Symbol, place: int, array: NDArray[Any], values: IndexedValues, window: _Window
+) -> NDArray[Any]:
+    """Entries whose index is the value of another array; the long axis is the one that is contiguous."""
+    chosen = values.arrays[other][window.get(index, slice(None))]
+    return np.take(array.T, chosen, axis=array.ndim - 1 - place).T
+
+
+# -- sums -------------------------------------------------------------------------------------------------------------
+
+
+def _sum(total: IndexSum, axes: tuple[sp.Symbol, ...], windowed: frozenset[sp.Symbol]) -> _Plan:
+    inner = (*axes, total.index)
+    factors = sp.Mul.make_args(total.body)
+    spread = {axis for axis in inner if any(axis in f.free_symbols for f in factors if not isinstance(f, sp.Indexed))}
+    if len(spread) < len(inner) and any(isinstance(factor, sp.Indexed) for factor in factors):
+        return _contraction(factors, axes, total, windowed)
+    body = _plan(total.body, inner, windowed | {total.index})
+
+    def summed(values: IndexedValues, window: _Window) -> Any:
+        extent = values.extents[total.size]
+        length = _WINDOW if extent > _SHORT else 1
+        result: Any = 0.0
+        for first in range(0, extent, length):
+            view = slice(first, min(first + length, extent))
+            terms = np.asarray(body(values, {**window, total.index: view}))
+            if terms.ndim == 0 or terms.shape[-1] == 1:  # the same for all
+                terms = np.broadcast_to(terms, (*terms.shape[:-1], view.stop - first))
+            result = result + (terms.sum(axis=-1) if length > 1 else terms[..., 0])
+        return result
+
+    return summed
+
+
+def _contraction(
+    factors: tuple[sp.Expr, ...], axes: tuple[sp.Symbol, ...], total: IndexSum, windowed: frozenset[sp.Symbol]
+) -> _Plan:
+    """A sum of products of entries, which needs no array of all the products.
+
+    A factor whose indices another one has too is multiplied into that; what remains is a product of matrices or, where
+    it is not, left to NumPy.
+    """
+    inner = (*axes, total.index)
+    have = [tuple(axis for axis in inner if axis in factor.free_symbols) for factor in factors]
+    parts = [_plan(factor, own, windowed) for factor, own in zip(factors, have, strict=True)]
+    left = sorted(range(len(factors)), key=lambda place: len(have[place]))
+    products: list[tuple[int, int, tuple[slice | None, ...]]] = []
+    for place in tuple(left):
+        into = next((o for o in left if o != place and set(have[place]) <= set(have[o])), None)
+        if into is not None:
+            products.append((into, place, tuple(slice(None) if axis in have[place] else None for axis in have[into])))
+            left.remove(place)
+    kept = [axis for axis in axes if any(axis in own for own in have)]
+    key = tuple(slice(None) if axis in kept else None for axis in axes)
+    finish = _product([have[place] for place in left], kept, total)
+
+    def contracted(values: IndexedValues, window: _Window) -> Any:
+        operands = [np.asarray(part(values, window), dtype=np.float64) for part in parts]
+        for into, place, spread in products:
+            operands[into] = operands[into] * operands[place][spread]
+        return finish([operands[place] for place in left], values)[key]
+
+    return contracted
+
+
+def _product(
+    have: list[tuple[sp.Symbol, ...]], kept: list[sp.Symbol], total: IndexSum
+) -> Callable[[list[NDArray[Any]], IndexedValues], Any]:
+    """The sum over one index of a product of arrays, by the indices that they have."""
+    index = total.index
+    if len(have) == 1:
+        (own,) = have
+        if index not in own:
+            return lambda operands, values: operands[0] * values.extents[total.size]
+        place = own.index(index)
+        return lambda operands, values: operands[0].sum(axis=place)
+    numbers = {axis: place for place, axis in enumerate((*kept, index))}
+    factors = [[numbers[axis] for axis in own] for own in have]
+
+    def looped(operands: list[NDArray[Any]], values: IndexedValues) -> Any:
+        arguments = [argument for pair in zip(operands, factors, strict=True) for argument in pair]
+        extents = {a: n for o, own in zip(operands, factors, strict=True) for a, n in zip(own, o.shape, strict=True)}
+        out = sorted(range(len(kept)), key=lambda axis: extents[axis])  # the long axis last, where it is contiguous
+        result = np.einsum(*arguments, out, optimize=len(have) > 2)
+        return result.transpose([out.index(axis) for axis in range(len(kept))])
+
+    if len(have) > 2 or set(have[0]) & set(have[1]) != {index}:
+        return looped
+    rest = [[axis for axis in own if axis != index] for own in have]
+    orders = [[[*pair[0], *pair[1]].index(axis) for axis in kept] for pair in (rest, rest[::-1])]
+    places = [own.index(index) for own in have]
+
+    def multiplied(operands: list[NDArray[Any]], values: IndexedValues) -> Any:
+        swapped = int(operands[0].size > operands[1].size)  # the long axis last
+        first, second = operands[swapped], operands[1 - swapped]
+        if first.size * second.size <= _THIN * first.shape[places[swapped]] * max(second.shape):
+            return looped(operands, values)
+        axes = ([places[swapped]], [places[1 - swapped]])
+        return np.tensordot(first, second, axes).transpose(orders[swapped])
+
+    return multiplied
 
 
 def _inverse(name: str, matrix: Real) -> Real:
@@ -121,7 +234,7 @@ def _inverse(name: str, matrix: Real) -> Real:
         raise argument_error(name, matrix.shape, problem, "give a matrix of full rank")
     if matrix.shape[0] != matrix.shape[1]:
         return np.asarray(np.linalg.pinv(matrix), dtype=np.float64)
-    return np.linalg.inv(matrix)
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
 
 
 @cache
@@ -146,7 +259,12 @@ def _function(expression: sp.Expr, atoms: tuple[sp.Expr, ...]) -> Callable[..., 
 
 def shape_of(array: Array, sizes: Mapping[str, int]) -> tuple[int, ...]:
     """The extents of its axes."""
-    return tuple(sizes[str(axis.size)] for axis in array.axes)
+    return tuple(sizes[_text(axis.size)] for axis in array.axes)
+
+
+@cache
+def _text(size: sp.Expr) -> str:
+    return str(size)
 
 
 def bound_array(array: Array, given: Any, sizes: Mapping[str, int]) -> NDArray[Any]:

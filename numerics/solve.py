@@ -19,6 +19,7 @@ from hermiton.theory.derivation import Derivation
 from hermiton.theory.derive import derive
 from hermiton.theory.errors import AccuracyError, argument_error
 from hermiton.theory.notation import z
+from hermiton.theory.rotating_flow import RotatingFlow
 from hermiton.theory.systems import Array, OdeSystem, PiecewiseFlow
 
 from .codegen.kernel import CompiledSystem, compile_system
@@ -46,6 +47,9 @@ _ATOL_PER_RTOL = 1e-2
 _PROBES = 5
 # Nodes of the two rules for orthant probabilities: both reach rounding, and their distance shows if they did not.
 _ORTHANT_NODES = (12, 16)
+_CURE = (
+    "lower the learning rate or stop earlier; activations that grow faster than linearly have no bounded error signal"
+)
 
 
 @dataclass(frozen=True)
@@ -200,15 +204,12 @@ class UnfinishedError(AccuracyError):
         Time of the last finite state.
     """
 
-    def __init__(self, status: Status, time: float, end: float) -> None:
+    def __init__(self, status: Status, time: float, end: float, cure: str = _CURE) -> None:
         what = "diverges" if status == "diverged" else "needs too many steps"
-        super().__init__(
-            f"the solution {what} at t={time:.6g} of {end:.6g}: lower the learning rate or stop earlier; activations "
-            "that grow faster than linearly have no bounded error signal"
-        )
+        super().__init__(f"the solution {what} at t={time:.6g} of {end:.6g}: {cure}")
         self.status = status
         self.time = time
-        self._arguments = (status, time, end)
+        self._arguments = (status, time, end, cure)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the arguments: worker processes raise this too."""
@@ -249,7 +250,9 @@ def solve(
     Parameters
     ----------
     setting : OnlineSGD, Truncation or UnconstrainedFeatures
-        What to solve. A `Truncation` is solved exactly, from event to event: tolerances and method play no role.
+        What to solve. A `Truncation` whose thresholds go separate ways is solved exactly, from event to event:
+        tolerances and method play no role. One that couples them is followed at steps of order 4 (method plays no
+        role), whose tolerance where samples cross thresholds is 3e-5, whatever a smaller `rtol` down to 1e-8 asks for.
     start : Overlaps, thresholds or Features
         The state at time 0: order parameters, an array of thresholds (or a mapping with ``biases``), or matrices.
     times : (T,) array
@@ -290,6 +293,10 @@ def solve(
         from .piecewise_flow import solve_flow
 
         return solve_flow(system, setting, start, grid, progress)
+    if isinstance(system, RotatingFlow):
+        from .rotating_flow import solve_rotating
+
+        return solve_rotating(system, setting, start, grid, rtol, absolute, progress)
     bound = bind(system, setting, start)
     steps = np.concatenate([[0.0], grid]) if grid[0] > 0 else grid
     from .progress import reporter

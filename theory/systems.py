@@ -20,14 +20,19 @@ from .errors import DerivationError
 __all__ = [
     "Array",
     "BlockDefinition",
+    "Classifier",
+    "Condition",
     "Definition",
+    "Disagreement",
     "IndexSet",
     "IndexSum",
     "Inverse",
     "Moment",
+    "Norm",
     "OdeSystem",
     "Passed",
     "PiecewiseFlow",
+    "PseudoInverse",
     "canonical",
     "instantiate",
     "moment_call",
@@ -314,6 +319,116 @@ def moment_call(name: str, orders: tuple[int, ...], indices: Iterable[sp.Expr]) 
     return MomentFunction(sp.Symbol(name), *slots)
 
 
+class PseudoInverse(sp.MatrixExpr):  # type: ignore[misc]
+    """The Moore-Penrose inverse of a matrix."""
+
+    def __new__(cls, matrix: sp.MatrixExpr) -> PseudoInverse:
+        """Keep the matrix."""
+        return sp.MatrixExpr.__new__(cls, matrix)  # type: ignore[no-any-return]
+
+    @property
+    def shape(self) -> tuple[sp.Expr, sp.Expr]:
+        """That of the transpose."""
+        rows, columns = self.args[0].shape
+        return columns, rows
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        return rf"{printer.parenthesize(self.args[0], PRECEDENCE['Pow'])}^{{+}}"
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"pinv({printer._print(self.args[0])})"
+
+
+class Norm(sp.Expr):  # type: ignore[misc]
+    """The Frobenius norm of a matrix."""
+
+    is_commutative = True
+    is_nonnegative = True
+
+    def __new__(cls, matrix: sp.MatrixExpr) -> Norm:
+        """Keep the matrix."""
+        return sp.Expr.__new__(cls, matrix)  # type: ignore[no-any-return]
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        text = rf"\left\|{printer._print(self.args[0])}\right\|_F"
+        return text if exp is None else rf"{text}^{{{exp}}}"
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"norm({printer._print(self.args[0])})"
+
+
+class Disagreement(sp.Expr):  # type: ignore[misc]
+    """``Disagreement(A, B)``: the fraction of columns whose largest entry is in another row of A than of B.
+
+    Of equal entries the first counts.
+    """
+
+    is_commutative = True
+    is_nonnegative = True
+
+    def __new__(cls, first: sp.MatrixExpr, second: sp.MatrixExpr) -> Disagreement:
+        """Keep both."""
+        return sp.Expr.__new__(cls, first, second)  # type: ignore[no-any-return]
+
+    def _latex(self, printer: Any, exp: str | None = None) -> str:
+        first, second = map(printer._print, self.args)
+        return rf"\left\langle\operatorname{{argmax}} {first} \ne \operatorname{{argmax}} {second}\right\rangle"
+
+    def _sympystr(self, printer: Any) -> str:
+        first, second = map(printer._print, self.args)
+        return f"disagreement({first}, {second})"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Features of labelled samples, an affine map of them to one score a class, and how far they have collapsed.
+
+    Parameters
+    ----------
+    features : Array
+        h_i, axes (sample, component): a state, a parameter, or the target of a definition.
+    labels : Array
+        Class of each sample.
+    weights, bias : Array
+        W, axes (output, component), and b, axes (output,); rows are classes where there are as many outputs.
+    metrics : tuple of Definition
+        Scalars in matrices by name: features H (d x N), the mean m (d x 1) of all, class means less that mean M
+        (d x C), within-class scatter Sigma_W = (1/N) sum_i (h_i - mu_c)(h_i - mu_c)^T, W (C x d), b (C x 1), and in the
+        sizes N, d and C, which counts classes with samples alone.
+    """
+
+    features: Array
+    labels: Array
+    weights: Array
+    bias: Array
+    metrics: tuple[Definition, ...]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """An assumption that is open in time: to be watched along a solution.
+
+    Parameters
+    ----------
+    definition : Definition
+        What has to be positive; its target's name says what then holds.
+    where : sympy.Expr
+        For the indices for which this is not zero.
+    asserted : Array
+        The parameter that asserts it.
+    broken : str
+        What happens where it is not positive, with the names of dimensions, and of parameters in `where`, in braces.
+    cure : str
+        What to do then.
+    """
+
+    definition: Definition
+    where: sp.Expr
+    asserted: Array
+    broken: str
+    cure: str
+
+
 @dataclass(frozen=True)
 class OdeSystem:
     """Ordinary differential equations in indexed form, generic in the sizes of their index sets.
@@ -342,6 +457,8 @@ class OdeSystem:
         Under which the equations hold.
     remainder : str
         Order of the neglected term.
+    classifier : Classifier, optional
+        What the metrics of neural collapse are taken of.
     """
 
     name: str
@@ -356,6 +473,7 @@ class OdeSystem:
     time: str = ""
     assumptions: tuple[str, ...] = ()
     remainder: str = ""
+    classifier: Classifier | None = None
 
     def __post_init__(self) -> None:
         """Refuse a system whose equations don't match its states or that uses an undeclared name."""
@@ -375,6 +493,10 @@ class OdeSystem:
                 if called - moment_names:
                     raise DerivationError(f"system {self.name}: undeclared moments {sorted(called - moment_names)}")
             declared.add(item.target.name)
+        if self.classifier is not None:
+            own = {getattr(self.classifier, name).name for name in ("features", "labels", "weights", "bias")}
+            if own - declared:
+                raise DerivationError(f"system {self.name}: its classifier uses undeclared {sorted(own - declared)}")
 
     def moment(self, name: str) -> Moment:
         """The moment of that name."""
@@ -454,17 +576,20 @@ class Inverse(sp.Expr):  # type: ignore[misc]
 class PiecewiseFlow(OdeSystem):
     """An `OdeSystem` of scalar flows that are affine between breakpoints, so that their paths are exact event by event.
 
-    Its one equation, for each entry y of its one state, which has one axis, is
+    Its one equation, for each entry y of its one state, is
 
         dy/dt = sum over i of Passed(u_i, y) (offset_i - rate_i y)
 
     with `rate`, `offset` and `breakpoint` free of y: entries do not couple, and each breakpoint u_i that y has passed
-    pulls it towards offset_i / rate_i. The three are read off the equation, as the derivation produced it.
+    pulls it towards offset_i / rate_i. The three are read off the equation, as the derivation produced it. Terms whose
+    rate and offset are zero do not count. Definitions may depend on the state if the equation does not need them.
 
     Parameters
     ----------
     starts : tuple of (Array, Definition)
         Other arrays that a start may give instead of the state, each with the state in terms of it.
+    conditions : tuple of Condition
+        What has to stay positive along the solution.
 
     Raises
     ------
@@ -473,19 +598,41 @@ class PiecewiseFlow(OdeSystem):
     """
 
     starts: tuple[tuple[Array, Definition], ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse an equation of another form."""
         super().__post_init__()
-        if len(self.equations) != 1 or len(self.equations[0].indices) != 1 or self.moments:
-            raise DerivationError(f"system {self.name}: needs one equation with one index, and no moments")
+        if len(self.equations) != 1 or not self.equations[0].indices or self.moments:
+            raise DerivationError(f"system {self.name}: needs one equation with indices, and no moments")
         self._terms  # noqa: B018  read it once: it raises
+        moving = {item.target.name for item in self.following}
+        if _names(self.equations[0].value) & moving:
+            raise DerivationError(f"system {self.name}: its equation depends on the state through a definition")
         known = {a.name for a in (*self.states, *self.parameters)}
+        extents = {str(s) for basic in self.sets for s in basic.size.free_symbols}
+        declared = known | extents | {item.target.name for item in self.definitions}
+        for condition in self.conditions:
+            item = condition.definition
+            unknown = (_names(item.value) | _names(condition.where)) - declared - set(map(str, item.indices))
+            if unknown:
+                raise DerivationError(f"system {self.name}: {item.target.name} uses undeclared {sorted(unknown)}")
         for given, start in self.starts:
             sizes = {str(s) for axis in given.axes for s in axis.size.free_symbols}
             unknown = _names(start.value) - known - sizes - {given.name, *map(str, start.indices)}
             if start.target not in self.states or unknown:
                 raise DerivationError(f"system {self.name}: a start in {given.name} uses undeclared {sorted(unknown)}")
+
+    @cached_property
+    def following(self) -> tuple[Definition, ...]:
+        """The definitions that depend on the state."""
+        moving = {self.states[0].name}
+        found = []
+        for item in self.definitions:
+            if isinstance(item, Definition) and _names(item.value) & moving:
+                moving.add(item.target.name)
+                found.append(item)
+        return tuple(found)
 
     @cached_property
     def _terms(self) -> tuple[sp.Expr, sp.Expr, sp.Expr]:

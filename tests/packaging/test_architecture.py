@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("theory", "numerics", "verification")
 
 # What numerics may know of theory: the types that are handed down and the verb that makes them, never a chapter.
-THEORY_TYPES = frozenset({"activation", "balls", "derivation", "derive", "errors", "gaussian", "notation", "systems"})
+THEORY_TYPES = frozenset(
+    {"activation", "balls", "derivation", "derive", "errors", "gaussian", "notation", "rotating_flow", "systems"}
+)
 # What a simulation may not know of hermiton is everything but its neighbours.
 NETWORKS = "hermiton.verification.networks"
 # theory is exact and has no side: no array, no random number, no file, no other process.

@@ -82,3 +82,42 @@ def test_classes_with_one_target_are_one_class(sizes) -> None:
         threshold(points, labels, same, weights, rotation, start),
         threshold(points, np.zeros_like(labels), targets[:1], weights, rotation, start),
     )
+
+
+@settings(deadline=None, max_examples=12)
+@given(problems)
+def test_every_piece_loses_what_it_dissipates(sizes) -> None:
+    """At the events themselves; crossings come in the order of the samples, and no piece passes its attractor."""
+    points, labels, targets, weights, rotation, start = problem(*sizes)
+    setting = Truncation(points, labels, targets, weights, rotation)
+    paths = hm.solve(setting, start, [0.0]).paths
+    times = np.unique(np.concatenate([[0.0], *(path.times for path in paths)]))
+    loss = hm.solve(setting, start, times).data.loss.values
+    dissipated = np.sum([path.dissipated(times) for path in paths], axis=0)
+    np.testing.assert_allclose(-np.diff(loss), np.diff(dissipated), rtol=0, atol=1e-12 * (1 + loss[0]))
+    u = points @ rotation.T
+    for path, entry in zip(paths, u.T, strict=True):
+        up = path.limit > path.values[0]
+        steps = np.diff(path.values)
+        # A start on a sample passes it at once: an event of no length.
+        assert (steps[1:] > 0).all() if up else (steps < 0).all()
+        assert all(np.isclose(entry, value, rtol=0, atol=1e-12).any() for value in path.values[1:])
+        beyond = path.values[1:] - path.targets[:-1]
+        assert (beyond < 1e-12).all() if up else (beyond > -1e-12).all()
+
+
+@settings(deadline=None, max_examples=8)
+@given(problems)
+def test_errors_bound_a_change_of_rounding(sizes) -> None:
+    """The same problem in other coordinates of the inputs differs by rounding alone, and by less than the errors."""
+    points, labels, targets, weights, rotation, start = problem(*sizes)
+    points = points + np.pi / 1000  # off the start's decimals: no sample on a threshold
+    turn = np.linalg.qr(np.random.default_rng(sizes[0] + 1).normal(size=rotation.shape))[0]
+    one = hm.solve(Truncation(points, labels, targets, weights, rotation), start, TIMES)
+    other = hm.solve(Truncation(points @ turn.T, labels, targets @ turn.T, weights, rotation @ turn.T), start, TIMES)
+    for name in ("threshold", "loss"):
+        bound = one.errors[name] + other.errors[name] + 1e-13 * (1 + abs(one.data[name]))
+        assert (abs(one.data[name] - other.data[name]) <= bound).all()
+    for name in {"nc1", "nc2"} & set(one.data.data_vars) & set(other.data.data_vars):
+        bound = one.errors[name] + other.errors[name] + 1e-13 * (1 + abs(one.data[name]))
+        assert (abs(one.data[name] - other.data[name]) <= bound).all()

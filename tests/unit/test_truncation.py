@@ -197,6 +197,33 @@ class TestSolving:
         with pytest.raises(AssumptionError, match=r"points=.* NaN or an infinity"):
             hm.solve(setting, [0.5, 0.7], [1.0])
 
+    def test_a_singular_output_layer_is_refused(self) -> None:
+        with pytest.raises(AssumptionError, match=r"output_weights=.* is singular"):
+            self.solve([0.5, 0.7], output_weights=[[1, 2], [2, 4]])
+
+    @pytest.mark.parametrize("times", [[float("inf")], [0.0, float("nan")], [-1.0], [1.0, 1.0], []])
+    def test_times_that_are_no_times_are_refused(self, times) -> None:
+        with pytest.raises(AssumptionError, match="times="):
+            self.solve([0.5, 0.7], times)
+
+    def test_a_start_on_a_sample_keeps_it(self) -> None:
+        """Truncated means below the threshold: a sample on it is kept until the threshold moves on."""
+        alone = hm.solve(Truncation([[1.0], [2.0]], [0, 0], [[5.0]]), [1.0], [0.0, 9.0])
+        assert alone.data.truncated_mass.values.tolist() == [[0], [0]]
+        assert alone.data.outcome.values[0] == "frozen"  # nothing is truncated, so nothing moves
+        pushed = hm.solve(Truncation([[0.0], [1.0], [2.0]], [0, 0, 0], [[5.0]]), [1.0], [0.0, 0.1])
+        np.testing.assert_allclose(pushed.data.truncated_mass.values[:, 0], [1 / 3, 2 / 3])
+        assert pushed.data.threshold.values[1, 0] == pytest.approx(5 - 4 * np.exp(-0.1 * 2 / 3))
+
+    def test_weights_and_labels_of_many_kinds(self) -> None:
+        """A scalar weight, labels as lists or arrays of any integers, weights that differ by many orders."""
+        wanted = self.solve([0.5, 0.7]).data.threshold
+        for labels in (tuple(LABELS), np.array(LABELS, dtype=np.uint8)):
+            data = hm.solve(Truncation(POINTS, labels, TARGETS, weights=1 / 3), [0.5, 0.7], [0.0, 1.0, 4.0]).data
+            np.testing.assert_allclose(data.threshold, wanted, rtol=1e-14)
+        uneven = self.solve([0.5, 0.7], weights=[1e-300, 1e300, 1e-300])
+        assert np.isfinite(uneven.data.threshold).all()
+
     def test_sums_over_many_windows(self) -> None:
         rng = np.random.default_rng(3)
         points, labels = rng.normal(size=(40_000, 2)), rng.integers(2, size=40_000)

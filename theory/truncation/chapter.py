@@ -20,9 +20,11 @@ import functools
 
 import sympy as sp
 
-from ..derivation import Derivation
+from ..derivation import Derivation, Statement
 from ..derive import derive
-from ..systems import Array, Definition, IndexSum, Inverse, PiecewiseFlow
+from ..rotating_flow import RotatingFlow
+from ..systems import Array, Definition, IndexSum, OdeSystem, PiecewiseFlow
+from .coupled_flow import Shape, coupled_flow, flow_statements
 from .entries import (
     BETA,
     CLASS,
@@ -36,7 +38,9 @@ from .entries import (
     TARGET,
     THETA,
     WEIGHT,
+    C,
     M,
+    N,
     R,
     T,
     U,
@@ -44,16 +48,19 @@ from .entries import (
     Y,
     d,
 )
+from .labels import PULLED_BACK
+from .layers import layer_statements
+from .observables import COLLAPSE, class_mass, truncated_samples
+from .separated import L, separated_flow
 from .setting import Truncation
-from .statements import BETA_OF_THETA, LOSS, THETA_OF_BETA, TRUNCATED_MASS, a, i, j, k, m, statements
+from .standard_cost import standard_cost_statements
+from .statements import BETA_OF_THETA, LOSS, THETA_OF_BETA, TRUNCATED_MASS, i, j, k, statements
+from .variations import Trial, gradient_flow
 
 __all__ = ["derive_truncation", "truncation_flow"]
 
 
 # -- the system -------------------------------------------------------------------------------------------------------
-
-PULLED_BACK = Definition(Y, (a, k), IndexSum(Inverse(OUTPUT_WEIGHTS[k, m]) * (TARGET[a, m] - OUTPUT_BIAS[m]), m, M))
-"""The labels in the space of the inputs."""
 
 _LOSS = Array("loss", latex=r"C_\mathrm{in}", meaning="cost in the input layer, 1/2 sum_i w_i |tau(x_i) - ytilde|^2")
 _MASS = Array("truncated_mass", (COORDINATE,), latex="F", meaning="weight of the samples that a unit truncates")
@@ -86,17 +93,20 @@ def truncation_flow(rate: sp.Expr, loss: sp.Expr = LOSS, mass: sp.Expr = TRUNCAT
             PULLED_BACK,
             Definition(U, (i, j), IndexSum(R[j, k] * X[i, k], k, d)),
             Definition(T, (i, j), IndexSum(R[j, k] * Y[LABEL[i], k], k, d)),
+            *truncated_samples(),
         ),
         moments=(),
         equations=(Definition(THETA, (j,), rate),),
         observables=(
             Definition(_LOSS, (), loss),
             Definition(_MASS, (j,), mass),
+            class_mass(mass),
             Definition(_BIAS, (k,), BETA_OF_THETA),
         ),
         time="time of the gradient flow",
         assumptions=("W = D R with D positive diagonal and R orthogonal", "R and targets fixed"),
         starts=((BETA, Definition(THETA, (j,), THETA_OF_BETA)),),
+        classifier=COLLAPSE,
     )
 
 
@@ -110,29 +120,78 @@ SOURCES = (
 
 
 @functools.cache
+def _statements() -> tuple[Statement, ...]:
+    """Those of one layer, then those of many layers and of either cost; they do not depend on the setting."""
+    alone = statements()
+    layered = layer_statements({statement.key: statement.rhs for statement in alone})
+    return (*alone, *layered, *standard_cost_statements())
+
+
+def _laws() -> dict[str, sp.Expr]:
+    return {statement.key: statement.rhs for statement in _statements()}
+
+
+@functools.cache
 def _flow() -> PiecewiseFlow:
-    found = {statement.key: statement.rhs for statement in statements()}
+    found = _laws()
     return truncation_flow(found["rate_threshold"], found["cost"], found["relaxation"])
+
+
+@functools.cache
+def _coupled(shape: Shape) -> tuple[RotatingFlow, tuple[Statement, ...]]:
+    """A coupled flow, and that it is a gradient flow."""
+    system = coupled_flow(shape, _laws())
+    return system, flow_statements(system, shape)
+
+
+@functools.cache
+def _separated() -> tuple[PiecewiseFlow, tuple[Statement, ...]]:
+    """The flow of separated layers, and that it is a gradient flow."""
+    found = _laws()
+    system = separated_flow(found["rate_separated"], found["cost"], found["relaxation"])
+    point = Trial.found(system, {N: 4, d: 2, C: 3, M: 2, L: 2})
+    return system, gradient_flow(system, (point,))
+
+
+def _title(setting: Truncation) -> str:
+    number = "one truncation" if setting.layers == 1 else f"{setting.layers} truncations"
+    title = f"Gradient flow of {number} with adapted weights"
+    if setting.truncates is not None:
+        title += ", cluster-separated"
+    if setting.cost == "standard":
+        title += ", standard cost"
+    words = {"rotation": "orthogonal parts", "output": "output layer"}
+    moving = " and ".join(words[name] for name in setting.moving)
+    return f"{title}; {moving} moving" if moving else title
 
 
 @derive.register
 def derive_truncation(setting: Truncation) -> Derivation:
-    """Derive the flow of thresholds and what follows from it.
+    """Derive the flow of a truncation and what follows from it.
 
     Parameters
     ----------
     setting : Truncation
-        The setting; the statements hold for all.
+        The setting. Which system is derived depends on its depth, its cost and what moves; statements on the laws hold
+        for all.
 
     Returns
     -------
     Derivation
-        Ends in one `PiecewiseFlow`, generic in N, d and C.
+        Ends in one system, generic in N, d, C and M: a `PiecewiseFlow`, whose thresholds do not couple, or else a
+        `RotatingFlow`.
 
     Raises
     ------
     DerivationError
         If a check fails.
     """
-    title = "Gradient flow of one truncation with adapted weights"
-    return Derivation(title, setting, statements(), (_flow(),), SOURCES)
+    title = _title(setting)
+    system: OdeSystem
+    if setting.truncates is not None:
+        system, proof = _separated()
+    elif setting.layers == 1 and setting.cost == "input" and not setting.moving:
+        system, proof = _flow(), ()
+    else:
+        system, proof = _coupled(Shape.of(setting))
+    return Derivation(title, setting, (*_statements(), *proof), (system,), SOURCES)

@@ -19,7 +19,20 @@ from ..derivation import CheckResult
 from ..errors import DerivationError
 from ..systems import Array, IndexSet, Passed, instantiate
 
-__all__ = ["AtCases", "BySubstitution", "Case", "Gradient", "adapted_cases", "general_cases", "rotated_cases"]
+__all__ = [
+    "AtCases",
+    "BySubstitution",
+    "Case",
+    "Gradient",
+    "adapted_cases",
+    "cayley",
+    "general_cases",
+    "of_matrix",
+    "of_vector",
+    "patterns",
+    "rotated_cases",
+    "symbol_matrix",
+]
 
 N, d, C, M = sp.symbols("N d C M", integer=True, positive=True)
 SAMPLE = IndexSet("sample", N, dimensions=("sample",))
@@ -45,6 +58,13 @@ V = Array("V", (INPUT, COORDINATE), latex="W^{-1}", meaning="their inverse")
 B = Array("b", (COORDINATE,), meaning="cumulative bias")
 D = Array("D", (COORDINATE,), meaning="positive diagonal part of the adapted weights W = D R")
 KEPT = Array("H", (SAMPLE, COORDINATE), meaning="1 where a unit keeps a sample, 0 where it truncates it")
+Q = Array("q", (SAMPLE, COORDINATE), latex=r"H^\perp", meaning="1 where a unit truncates a sample, else 0")
+PRE = Array("p", (SAMPLE, COORDINATE), meaning="how far a sample is in front of the threshold, u - theta")
+Z = Array("z", (SAMPLE, INPUT), latex="z^{(k-1)}", meaning="samples as the layers before the layer left them")
+LAST = Array("z_L", (SAMPLE, INPUT), latex="z^{(L)}", meaning="samples as all layers left them")
+ERROR = Array("E", (SAMPLE, OUTPUT), meaning="error of the outputs")
+E = Array("e", (SAMPLE, INPUT), latex="e^{(k)}", meaning="slope of a sample's cost by the sample behind the layer")
+F = Array("r", (SAMPLE, COORDINATE), meaning="the same in the coordinates of the layer, R e")
 
 _REFLECTIONS = {1: ((1,), (-1,)), 2: ((1, 1), (1, -1))}
 _POINTS = 3
@@ -186,28 +206,32 @@ class BySubstitution:
 # -- cases ------------------------------------------------------------------------------------------------------------
 
 
-def _matrix(array: Array, values: sp.Matrix) -> dict[sp.Expr, sp.Expr]:
+def of_matrix(array: Array, values: sp.Matrix) -> dict[sp.Expr, sp.Expr]:
+    """Entries of an array with two axes, each with its value."""
     rows, columns = values.shape
     return {array[i, j]: values[i, j] for i in range(rows) for j in range(columns)}
 
 
-def _vector(array: Array, values: Iterable[sp.Expr]) -> dict[sp.Expr, sp.Expr]:
+def of_vector(array: Array, values: Iterable[sp.Expr]) -> dict[sp.Expr, sp.Expr]:
+    """Entries of an array with one axis, each with its value."""
     return {array[i]: value for i, value in enumerate(values)}
 
 
-def _symbols(name: str, rows: int, columns: int = 1) -> sp.Matrix:
+def symbol_matrix(name: str, rows: int, columns: int = 1) -> sp.Matrix:
+    """A matrix of symbols."""
     return sp.Matrix(rows, columns, lambda i, j: sp.Symbol(f"{name}_{i}{j}"))
 
 
 def _data(count: int, size: int, numbers: Iterator[sp.Rational] | None) -> tuple[sp.Matrix, sp.Matrix, list[sp.Expr]]:
     """Samples, a label each, and weights."""
     if numbers is None:
-        return _symbols("x", count, size), _symbols("y", count, size), list(_symbols("w", count))
+        return symbol_matrix("x", count, size), symbol_matrix("y", count, size), list(symbol_matrix("w", count))
     points, targets = (sp.Matrix(count, size, lambda i, j: next(numbers)) for _ in range(2))
     return points, targets, [abs(next(numbers)) for _ in range(count)]
 
 
-def _patterns(count: int, size: int) -> Iterator[sp.Matrix]:
+def patterns(count: int, size: int) -> Iterator[sp.Matrix]:
+    """Every pattern H of kept and truncated units."""
     for kept in itertools.product((0, 1), repeat=count * size):
         yield sp.Matrix(count, size, kept)
 
@@ -215,7 +239,7 @@ def _patterns(count: int, size: int) -> Iterator[sp.Matrix]:
 def _settings(seed: str) -> Iterator[tuple[int, int, sp.Matrix, Iterator[sp.Rational] | None]]:
     """Samples, dimension, pattern and, in three dimensions, a source of numbers."""
     for count, size in ((1, 1), (2, 1), (1, 2)):
-        for kept in _patterns(count, size):
+        for kept in patterns(count, size):
             yield count, size, kept, None
     for number in range(_POINTS):
         numbers = rationals(f"{seed} {number}")
@@ -225,11 +249,11 @@ def _settings(seed: str) -> Iterator[tuple[int, int, sp.Matrix, Iterator[sp.Rati
 
 def _common(count: int, points: sp.Matrix, targets: sp.Matrix, weights: list[sp.Expr], kept: sp.Matrix) -> Any:
     return {
-        **_matrix(X, points),
-        **_matrix(Y, targets),
-        **_vector(WEIGHT, weights),
-        **_vector(LABEL, map(sp.Integer, range(count))),
-        **_matrix(KEPT, kept),
+        **of_matrix(X, points),
+        **of_matrix(Y, targets),
+        **of_vector(WEIGHT, weights),
+        **of_vector(LABEL, map(sp.Integer, range(count))),
+        **of_matrix(KEPT, kept),
     }
 
 
@@ -239,15 +263,15 @@ def general_cases() -> tuple[Case, ...]:
     cases = []
     for count, size, kept, numbers in _settings("general weights"):
         points, targets, weights = _data(count, size, numbers)
-        matrix = _symbols("W", size, size) if numbers is None else sp.Matrix(size, size, lambda i, j: next(numbers))  # noqa: B023
+        matrix = sp.Matrix(size, size, lambda i, j: next(numbers)) if numbers else symbol_matrix("W", size, size)  # noqa: B023
         while numbers is not None and matrix.det() == 0:
             matrix = sp.Matrix(size, size, lambda i, j: next(numbers))  # noqa: B023
-        bias = _symbols("b", size)
+        bias = symbol_matrix("b", size)
         entries = {
             **_common(count, points, targets, weights, kept),
-            **_matrix(W, matrix),
-            **_matrix(V, matrix.inv()),
-            **_vector(B, bias),
+            **of_matrix(W, matrix),
+            **of_matrix(V, matrix.inv()),
+            **of_vector(B, bias),
         }
         point = {} if numbers is None else {symbol: next(numbers) for symbol in bias}
         cases.append(Case({N: count, d: size, C: count}, entries, point))
@@ -260,14 +284,15 @@ def _rotations(size: int, numbers: Iterator[sp.Rational] | None) -> Iterator[sp.
         p = sp.Symbol("p")
         antisymmetric = sp.Matrix(size, size, lambda i, j: (j - i) * p)
         for signs in _REFLECTIONS[size]:
-            yield sp.diag(*signs) * _cayley(antisymmetric)
+            yield sp.diag(*signs) * cayley(antisymmetric)
         return
     upper = sp.Matrix(size, size, lambda i, j: next(numbers) if i < j else 0)
     antisymmetric = upper - upper.T
-    yield _cayley(antisymmetric)
+    yield cayley(antisymmetric)
 
 
-def _cayley(antisymmetric: sp.Matrix) -> sp.Matrix:
+def cayley(antisymmetric: sp.Matrix) -> sp.Matrix:
+    """A rotation, rational in the entries of an antisymmetric matrix."""
     one = sp.eye(antisymmetric.shape[0])
     return ((one - antisymmetric) * (one + antisymmetric).inv()).applyfunc(sp.cancel)
 
@@ -278,21 +303,21 @@ def adapted_cases() -> tuple[Case, ...]:
     cases = []
     for count, size, kept, numbers in _settings("adapted weights"):
         points, targets, weights = _data(count, size, numbers)
-        scale = list(_symbols("D", size)) if numbers is None else [abs(next(numbers)) for _ in range(size)]
+        scale = list(symbol_matrix("D", size)) if numbers is None else [abs(next(numbers)) for _ in range(size)]
         for rotation in _rotations(size, numbers):
-            bias = _symbols("beta", size)
+            bias = symbol_matrix("beta", size)
             moved = rotation * bias
             entries = {
                 **_common(count, points, targets, weights, kept),
-                **_matrix(R, rotation),
-                **_vector(BETA, bias),
-                **_vector(D, scale),
-                **_matrix(W, sp.diag(*scale) * rotation),
-                **_matrix(V, rotation.T * sp.diag(*(1 / s for s in scale))),
-                **_vector(B, [s * m for s, m in zip(scale, moved, strict=True)]),
-                **_vector(THETA, -moved),
-                **_matrix(U, points * rotation.T),
-                **_matrix(T, targets * rotation.T),
+                **of_matrix(R, rotation),
+                **of_vector(BETA, bias),
+                **of_vector(D, scale),
+                **of_matrix(W, sp.diag(*scale) * rotation),
+                **of_matrix(V, rotation.T * sp.diag(*(1 / s for s in scale))),
+                **of_vector(B, [s * m for s, m in zip(scale, moved, strict=True)]),
+                **of_vector(THETA, -moved),
+                **of_matrix(U, points * rotation.T),
+                **of_matrix(T, targets * rotation.T),
                 **{Passed(U[i, j], THETA[j]): 1 - kept[i, j] for i in range(count) for j in range(size)},
             }
             point = {} if numbers is None else {symbol: next(numbers) for symbol in bias}
@@ -316,9 +341,9 @@ def rotated_cases(first: sp.Symbol, second: sp.Symbol, angle: sp.Symbol) -> Iter
             bias = sp.Matrix([case.entries[BETA[i]] for i in range(size)])
             entries = {
                 **case.entries,
-                **_matrix(W, turned),
-                **_matrix(V, rotation.T * (sp.eye(size) - angle * generator)),
-                **_vector(B, turned * bias),
+                **of_matrix(W, turned),
+                **of_matrix(V, rotation.T * (sp.eye(size) - angle * generator)),
+                **of_vector(B, turned * bias),
             }
             place = {first: sp.Integer(units[0]), second: sp.Integer(units[1])}
             yield Case({N: count, d: size, C: count}, entries, {**case.point, angle: sp.S.Zero}, place)

@@ -51,7 +51,7 @@ from .entries import (
     rotated_cases,
 )
 
-__all__ = ["statements"]
+__all__ = ["OnEitherSide", "statements", "tau"]
 
 i, j, k, l, m, n, a = sp.symbols("i j k l m n a", integer=True)
 
@@ -81,12 +81,12 @@ def _adapted(free: dict[sp.Symbol, sp.Symbol]) -> AtCases:
 _TRUNCATED = KEPT[i, l] * (_sum(W[l, m] * X[i, m], m) + B[l]) - B[l]
 
 
-def _tau(component: sp.Symbol) -> sp.Expr:
+def tau(component: sp.Symbol) -> sp.Expr:
     """Entry of tau(x_i) in the space of the inputs, relu written with the pattern H."""
     return _sum(V[component, l] * _TRUNCATED, l)
 
 
-COST = _sum(WEIGHT[i] * _sum((_tau(k) - Y[LABEL[i], k]) ** 2, k), i) / 2
+COST = _sum(WEIGHT[i] * _sum((tau(k) - Y[LABEL[i], k]) ** 2, k), i) / 2
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _positive(value: sp.Expr) -> sp.Expr:
 
 
 @dataclass(frozen=True)
-class _OnEitherSide:
+class OnEitherSide:
     """Equal for a sample in front of the threshold, on it, and behind it; H = 1[u >= theta]."""
 
     def __call__(self, lhs: sp.Expr, rhs: sp.Expr) -> CheckResult:
@@ -176,13 +176,13 @@ def _map() -> Iterator[Statement]:
         "In the coordinates of the layer truncation is a clamp from below; D drops out",
         (
             Step(
-                _sum(R[j, k] * _tau(k), k),
+                _sum(R[j, k] * tau(k), k),
                 kept_or_level,
                 "relu commutes with D; theta = -R beta",
                 _adapted({i: N, j: d}),
                 symbol=r"(R\,\tau(x_i))_j",
             ),
-            Step(kept_or_level, sp.Max(U[i, j], THETA[j]), "H = 1[u >= theta]", _OnEitherSide()),
+            Step(kept_or_level, sp.Max(U[i, j], THETA[j]), "H = 1[u >= theta]", OnEitherSide()),
         ),
         _ADAPTED,
         source=NOTION,
@@ -265,7 +265,7 @@ def _thresholds() -> Iterator[Statement]:
         "Each threshold by itself (B2)",
         (
             Step(rotated, _IN_COORDINATES, "theta = -R beta; R is orthogonal", _adapted({j: d}), symbol=r"\theta_j'"),
-            Step(_IN_COORDINATES, RATE, "a sample is truncated where u < theta", _OnEitherSide()),
+            Step(_IN_COORDINATES, RATE, "a sample is truncated where u < theta", OnEitherSide()),
         ),
         (*_ADAPTED, "R and targets fixed"),
         source=NOTION,
