@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # the same table for mypy, pyright and editors; tests/packaging holds the two together
     from hermiton.numerics.activation import Activation
     from hermiton.numerics.derive import derive
-    from hermiton.numerics.features import CollapsedFeatures, Features
+    from hermiton.numerics.features import CollapsedFeatures, ExtendedFeatures, Features
     from hermiton.numerics.field_moment import field_moment
     from hermiton.numerics.hermite import hermite_coefficients
     from hermiton.numerics.overlaps import Overlaps
+    from hermiton.numerics.population import PopulationStart
     from hermiton.numerics.solve import solve
+    from hermiton.numerics.stream import solve_stream
     from hermiton.theory.errors import (
         AccuracyError,
         AssumptionError,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:  # the same table for mypy, pyright and editors; tests/packagi
     from hermiton.theory.gaussian.expectation import gaussian_expectation
     from hermiton.theory.notation import z
     from hermiton.theory.online_sgd import Isotropic, OnlineSGD
+    from hermiton.theory.truncated_population import TruncatedPopulation
     from hermiton.theory.truncation import Truncation
     from hermiton.theory.unconstrained_features import UnconstrainedFeatures
     from hermiton.verification.report import Report
@@ -39,11 +42,14 @@ __all__ = [
     "CodegenError",
     "CollapsedFeatures",
     "DerivationError",
+    "ExtendedFeatures",
     "Features",
     "Isotropic",
     "OnlineSGD",
     "Overlaps",
+    "PopulationStart",
     "Report",
+    "TruncatedPopulation",
     "Truncation",
     "UnconstrainedFeatures",
     "VerificationError",
@@ -54,6 +60,7 @@ __all__ = [
     "hermite_coefficients",
     "simulate",
     "solve",
+    "solve_stream",
     "sweep",
     "verify",
     "z",
@@ -67,11 +74,14 @@ _HOME = {
     "CodegenError": ("hermiton.theory.errors", "CodegenError"),
     "CollapsedFeatures": ("hermiton.numerics.features", "CollapsedFeatures"),
     "DerivationError": ("hermiton.theory.errors", "DerivationError"),
+    "ExtendedFeatures": ("hermiton.numerics.features", "ExtendedFeatures"),
     "Features": ("hermiton.numerics.features", "Features"),
     "Isotropic": ("hermiton.theory.online_sgd", "Isotropic"),
     "OnlineSGD": ("hermiton.theory.online_sgd", "OnlineSGD"),
     "Overlaps": ("hermiton.numerics.overlaps", "Overlaps"),
+    "PopulationStart": ("hermiton.numerics.population", "PopulationStart"),
     "Report": ("hermiton.verification.report", "Report"),
+    "TruncatedPopulation": ("hermiton.theory.truncated_population", "TruncatedPopulation"),
     "Truncation": ("hermiton.theory.truncation", "Truncation"),
     "UnconstrainedFeatures": ("hermiton.theory.unconstrained_features", "UnconstrainedFeatures"),
     "VerificationError": ("hermiton.theory.errors", "VerificationError"),
@@ -81,6 +91,7 @@ _HOME = {
     "hermite_coefficients": ("hermiton.numerics.hermite", "hermite_coefficients"),
     "simulate": ("hermiton.verification.verbs", "simulate"),
     "solve": ("hermiton.numerics.solve", "solve"),
+    "solve_stream": ("hermiton.numerics.stream", "solve_stream"),
     "sweep": ("hermiton.verification.sweep", "sweep"),
     "verify": ("hermiton.verification.verbs", "verify"),
     "z": ("hermiton.theory.notation", "z"),

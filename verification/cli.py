@@ -96,22 +96,25 @@ def _root(
 @status_of
 def verify(
     settings: options.Settings = None,
+    config: options.Config = None,
     activation: options.ActivationOption = None,
     teacher_activation: options.TeacherActivation = None,
     hidden: options.Hidden = None,
     teacher_hidden: options.TeacherHidden = None,
-    learning_rate: options.LearningRate = 0.5,
-    second_layer_rate: options.SecondLayerRate = 0.0,
-    noise: options.Noise = 0.0,
+    learning_rate: options.LearningRate = None,
+    second_layer_rate: options.SecondLayerRate = None,
+    noise: options.Noise = None,
     weights: options.Weights = None,
     times: options.Times = None,
     dimension: options.Dimension = None,
     replicas: options.Replicas = None,
-    method: options.Method = "network",
-    precision: options.Precision = "float32",
-    margin: options.Margin = 0.05,
-    false_alarm_rate: options.FalseAlarmRate = 1e-4,
-    seed: options.Seed = 0,
+    step: options.Step = None,
+    method: options.Method = None,
+    precision: options.Precision = None,
+    margin: options.Margin = None,
+    progressive: options.Progressive = None,
+    false_alarm_rate: options.FalseAlarmRate = None,
+    seed: options.Seed = None,
     budget: options.Budget = None,
     executor: options.ExecutorOption = None,
     store: options.Store = None,
@@ -122,50 +125,52 @@ def verify(
 ) -> int:
     """Hold the theory of settings against simulated networks; write a report.
 
-    Without a SETTING, all that exist. Networks are kept: an interrupted run resumes.
+    Without a SETTING, all that exist; an option is for those for which it has a meaning. Networks are kept: an
+    interrupted run resumes.
     """
     started = time.monotonic()
+    from .cli_chapters import chapter, own_options
     from .cli_runs import check_folder
+    from .cli_verify import Job, verify_settings
 
     names = options.chosen_settings(settings)
     seconds = None if budget is None else options.read_budget(budget)
     if seconds is not None and replicas is not None:
         raise argument_error("--budget", budget, f"comes with --replicas {replicas}", "give one of the two")
-    folders = {name: report if len(names) == 1 else report / name for name in names}
-    for folder in folders.values():
-        check_folder("--report", folder)
-    start = None if weights is None else options.load_weights(weights)
-    run = {
-        "start": start,
+    if config is not None and len(names) > 1:
+        raise argument_error("--config", str(config), "describes one setting", "name that SETTING")
+    given = {
+        "config": config,
+        "activation": activation,
+        "teacher_activation": teacher_activation,
+        "hidden": hidden,
+        "teacher_hidden": teacher_hidden,
+        "learning_rate": learning_rate,
+        "second_layer_rate": second_layer_rate,
+        "noise": noise,
+        "weights": weights,
         "times": None if times is None else options.read_times(times),
         "dimension": dimension,
+        "replicas": replicas,
+        "step": step,
         "method": method,
         "precision": precision,
         "margin": margin,
+        "progressive": progressive,
         "false_alarm_rate": false_alarm_rate,
-        "rng": seed,
+        "seed": seed,
+        "budget": budget,
     }
-
-    def setting(name: str) -> Any:
-        from ..theory.online_sgd import OnlineSGD
-
-        widths = options.widths(hidden, teacher_hidden, start)
-        given: dict[str, Any] = {
-            "student": activation or "erf",
-            "teacher": teacher_activation or activation or "erf",
-            "learning_rate": learning_rate,
-            "second_layer_rate": second_layer_rate,
-            "noise": noise,
-            **widths,
-        }
-        return OnlineSGD(**given)
-
-    from .cli_verify import verify_settings
-
+    jobs = {}
+    for name in names:
+        own = own_options(name, "verify", given, bool(settings))
+        described = chapter(name).describe(own)
+        folder = report if len(names) == 1 else report / name
+        jobs[name] = Job(chapter(name), described.setting, chapter(name).verification(described, own), folder)
+    for job in jobs.values():
+        check_folder("--report", job.folder)
     return verify_settings(
-        {name: setting(name) for name in names},
-        folders,
-        run,
+        jobs,
         replicas=replicas,
         budget=seconds,
         started=started,
@@ -181,9 +186,10 @@ def verify(
 @status_of
 def derive(
     setting: options.Setting,
+    config: options.Config = None,
     activation: options.ActivationOption = None,
     teacher_activation: options.TeacherActivation = None,
-    second_layer_rate: options.SecondLayerRate = 0.0,
+    second_layer_rate: options.SecondLayerRate = None,
     latex: Annotated[bool, typer.Option("--latex", help="The derivation in LaTeX.")] = False,
     source: Annotated[bool, typer.Option("--source", help="The generated kernels.")] = False,
     as_json: options.AsJson = False,
@@ -193,13 +199,20 @@ def derive(
     options.chosen_settings([setting])
     if latex + source + as_json > 1:
         raise AssumptionError("--latex, --source and --json are different outputs: give one of them")
+    from .cli_chapters import chapter, own_options
+
+    given = {
+        "config": config,
+        "activation": activation,
+        "teacher_activation": teacher_activation,
+        "second_layer_rate": second_layer_rate,
+    }
+    own = own_options(setting, "derive", given, named=True)
     display = Display(quiet)
     with display.watching("derive"):
         from ..numerics.derive import derive as verb
-        from ..theory.online_sgd import OnlineSGD
 
-        teacher = teacher_activation or activation or "erf"
-        derivation = verb(OnlineSGD(student=activation or "erf", teacher=teacher, second_layer_rate=second_layer_rate))
+        derivation = verb(chapter(setting).describe(own).setting)
     from .cli_show import derivation_json, show_derivation
 
     if latex:
@@ -227,18 +240,21 @@ def solve(
 ) -> int:
     """Solve the equations of a setting, as a TOML file describes it."""
     display = Display(quiet)
-    described, run, grid = _described(setting, config, activation, teacher_activation, times, out)
-    known = {"rtol": "rtol", "integrator": "method"}
-    chosen = {known[key]: value for key, value in run.items() if key in known}
+    given = {
+        "config": config,
+        "activation": activation,
+        "teacher_activation": teacher_activation,
+        "times": times,
+    }
+    theirs, described, start, grid = _described(setting, "solve", given, out)
+    chosen = {theirs.solution[key]: value for key, value in described.run.items() if key in theirs.solution}
     from ..numerics.derive import derive as derive_verb
     from ..numerics.solve import solve as verb
 
     with display.watching("derive"):
-        derivation = derive_verb(described.setting)
+        derivation = theirs.equations(derive_verb(described.setting), start)
     with display.stages() as stages:
-        solution = verb(
-            described.setting, described.start, grid, derivation=derivation, progress=stages("solve"), **chosen
-        )
+        solution = verb(described.setting, start, grid, derivation=derivation, progress=stages("solve"), **chosen)
     from .cli_show import solution_json, solution_table
 
     return _result(solution, out, as_json, solution_json, solution_table)
@@ -254,7 +270,8 @@ def simulate(
     times: options.Times = None,
     dimension: options.Dimension = None,
     replicas: options.Replicas = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all randomness. Default: 0.")] = None,
+    step: options.Step = None,
+    seed: options.Seed = None,
     executor: options.ExecutorOption = None,
     store: options.Store = None,
     fresh: options.Fresh = False,
@@ -264,9 +281,19 @@ def simulate(
 ) -> int:
     """Train the networks of a setting, as a TOML file describes it. Networks are kept: an interrupted run resumes."""
     display = Display(quiet)
-    described, run, grid = _described(setting, config, activation, teacher_activation, times, out)
-    chosen = {key: value for key, value in run.items() if key in ("dimension", "replicas", "method", "precision")}
-    chosen |= {key: value for key, value in (("dimension", dimension), ("replicas", replicas)) if value is not None}
+    given = {
+        "config": config,
+        "activation": activation,
+        "teacher_activation": teacher_activation,
+        "times": times,
+        "dimension": dimension,
+        "replicas": replicas,
+        "step": step,
+        "seed": seed,
+    }
+    theirs, described, start, grid = _described(setting, "simulate", given, out)
+    run = described.run | {key: value for key, value in given.items() if value is not None}
+    chosen = {theirs.sample[key]: value for key, value in run.items() if key in theirs.sample}
     from .cli_runs import default_store, open_executor, resumable
     from .verbs import simulate as verb
 
@@ -277,9 +304,8 @@ def simulate(
     ):
         sample = verb(
             described.setting,
-            described.start,
+            start,
             grid,
-            rng=run.get("seed", 0) if seed is None else seed,
             store=kept,
             executor=pool,
             progress=stages("simulate networks"),
@@ -290,29 +316,26 @@ def simulate(
     return _result(sample, out, as_json, sample_json, sample_table)
 
 
-def _described(
-    setting: str,
-    config: Path | None,
-    activation: str | None,
-    teacher_activation: str | None,
-    times: str | None,
-    out: Path | None,
-) -> tuple[Any, dict[str, Any], Any]:
-    """Setting and start, the table ``run``, and the times of a run described by a file and by options."""
+def _described(setting: str, command: str, given: dict[str, Any], out: Path | None) -> tuple[Any, Any, Any, Any]:
+    """Chapter, description, start and times of a run described by a file and by options."""
     from .cli_runs import check_folder
 
     options.chosen_settings([setting])
     if out is not None:
         check_folder("--out", out.expanduser().parent, make=False)
-    from .cli_config import read_config
+    from .cli_chapters import chapter, own_options
 
-    described = read_config(config, activation=activation, teacher_activation=teacher_activation)
+    theirs = chapter(setting)
+    times = given["times"]
+    own = own_options(setting, command, given, named=True)
+    described = theirs.describe(own)
     grid = described.run.get("times") if times is None else options.read_times(times)
     if grid is None:
         raise argument_error(
             "times", None, "is missing", "pass --times '1,2,5', or write times = [1, 2, 5] under [run]"
         )
-    return described, described.run, grid
+    start = theirs.default_start(described.setting) if described.start is None else described.start
+    return theirs, described, start, grid
 
 
 def _result(

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..theory.errors import argument_error
-from .cli_options import closest, load_weights, widths
+from .cli_options import closest, load_arrays
 
-if TYPE_CHECKING:
-    from ..numerics.overlaps import Overlaps
-    from ..theory.online_sgd import OnlineSGD
+__all__ = ["RunConfig", "filled", "read_tables"]
 
-__all__ = ["RUN_KEYS", "RunConfig", "read_config"]
-
-_START_KEYS = ("Q", "R", "T", "v", "A", "weights")
-RUN_KEYS = ("times", "rtol", "integrator", "dimension", "replicas", "method", "precision", "seed")
-"""Keys of the table ``run``. `solve` uses times, rtol, integrator; `simulate` times and the rest."""
+_TABLES = ("setting", "start", "run")
 
 
 @dataclass(frozen=True)
@@ -27,63 +22,40 @@ class RunConfig:
 
     Attributes
     ----------
-    setting : OnlineSGD
+    setting : object
         The setting.
-    start : Overlaps
-        The start.
+    start : object, optional
+        The start; the setting's default where it is None.
     run : dict
-        Values of `RUN_KEYS`, as far as they are given.
+        Times and how to run, by the keys of the table ``run``.
     """
 
-    setting: OnlineSGD
-    start: Overlaps
+    setting: Any
+    start: Any = None
     run: dict[str, Any] = field(default_factory=dict)
 
 
-def read_config(
-    path: Path | None, *, activation: str | None = None, teacher_activation: str | None = None
-) -> RunConfig:
-    """Read a run of online SGD from a TOML file.
+def read_tables(path: Path | None, known: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """Read the tables of a TOML file.
 
     Parameters
     ----------
     path : Path, optional
-        The file; without one, the default setting and its default start. Names of files in it are relative to its
-        folder.
-    activation, teacher_activation : str, optional
-        In place of the file's.
+        The file; without one, all tables are empty.
+    known : mapping of str to sequence of str
+        The keys of each table.
 
     Returns
     -------
-    RunConfig
+    dict of str to dict
 
     Raises
     ------
     AssumptionError
-        If the file can't be read, a key is unknown (names the nearest known one), or a value is out of range.
+        If the file can't be read, or a table or a key is unknown; names the nearest known one.
     """
-    from ..numerics.overlaps import Overlaps
-    from ..theory.online_sgd import OnlineSGD
-    from .online_sgd import default_start
-
-    tables = _tables(path) if path is not None else {}
-    names = [part.name for part in fields(OnlineSGD) if part.name != "inputs"]
-    for table, known in (("setting", names), ("start", _START_KEYS), ("run", RUN_KEYS)):
-        for key, value in tables.get(table, {}).items():
-            if key not in known:
-                raise argument_error(f"{table}.{key}", value, f"is an unknown key in {path}", closest(key, known))
-    start = _start(tables["start"], path, Overlaps) if path is not None and "start" in tables else None
-    given = dict(tables.get("setting", {}))
-    given |= widths(given.get("hidden"), given.get("teacher_hidden"), start)
-    if activation is not None:
-        given |= {"student": activation, "teacher": activation}
-    if teacher_activation is not None:
-        given["teacher"] = teacher_activation
-    setting = OnlineSGD(**given)
-    return RunConfig(setting, default_start(setting) if start is None else start, dict(tables.get("run", {})))
-
-
-def _tables(path: Path) -> dict[str, dict[str, Any]]:
+    if path is None:
+        return {name: {} for name in _TABLES}
     try:
         with path.open("rb") as file:
             content = tomllib.load(file)
@@ -91,28 +63,54 @@ def _tables(path: Path) -> dict[str, dict[str, Any]]:
         raise argument_error("--config", str(path), f"can't be opened ({error.strerror})", "name a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise argument_error("--config", str(path), f"is no TOML ({error})", "mend that place") from None
-    known = ("setting", "start", "run")
     for name, table in content.items():
-        if name not in known:
-            raise argument_error(name, table, f"is an unknown table in {path}", closest(name, known))
+        if name not in _TABLES:
+            raise argument_error(name, table, f"is an unknown table in {path}", closest(name, _TABLES))
         if not isinstance(table, dict):
             raise argument_error(name, table, f"is no table in {path}", f"write [{name}] and its keys below it")
-    return content
+    for table in _TABLES:
+        for key, value in content.get(table, {}).items():
+            if key not in known[table]:
+                raise argument_error(
+                    f"{table}.{key}", value, f"is an unknown key in {path}", closest(key, known[table])
+                )
+    return {name: dict(content.get(name, {})) for name in _TABLES}
 
 
-def _start(table: dict[str, Any], path: Path, kind: type[Overlaps]) -> Overlaps:
-    if "weights" in table:
-        others = [key for key in table if key != "weights"]
-        if others:
-            raise argument_error(
-                "start.weights", table["weights"], f"comes with {', '.join(others)}", "give weights or overlaps"
-            )
-        if not isinstance(table["weights"], str):
-            raise argument_error("start.weights", table["weights"], "is no file name", "write weights = 'file.npz'")
-        return load_weights(path.parent / Path(table["weights"]).expanduser())
-    missing = [key for key in ("Q", "R", "T", "v", "A") if key not in table]
-    if missing:
-        raise argument_error(
-            "start", table, f"lacks {', '.join(missing)}", "give Q, R, T, v, A, or weights = 'file.npz'"
-        )
-    return kind(**table)
+def filled(table: Mapping[str, Any], name: str, arrays: Sequence[str], folder: Path) -> dict[str, Any]:
+    """A table whose arrays may stand in files.
+
+    Parameters
+    ----------
+    table : mapping
+        An array as nested lists, or as the name of an ``.npz`` file that has it under its own name. Arrays that the
+        table does not name are taken from the same file if it has them.
+    name : str
+        The table's, for messages.
+    arrays : sequence of str
+        Which of its keys are arrays.
+    folder : Path
+        What file names are relative to.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    AssumptionError
+        If a file can't be read, or lacks the array.
+    """
+    result = dict(table)
+    for key in arrays:
+        value = table.get(key)
+        if not isinstance(value, str):
+            continue
+        path = folder / Path(value).expanduser()
+        found = load_arrays(f"{name}.{key}", path, f"save it with numpy.savez(file, {key}=...)")
+        if key not in found:
+            problem = f"has no array {key} (it has {', '.join(found) or 'none'})"
+            raise argument_error(f"{name}.{key}", str(path), problem, f"save it with numpy.savez(file, {key}=...)")
+        result[key] = found[key]
+        result |= {other: found[other] for other in arrays if other in found and other not in table}
+    return result

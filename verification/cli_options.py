@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..theory.errors import argument_error
+from .cli_chapters import CHAPTERS
 
 if TYPE_CHECKING:
     from ..numerics.overlaps import Overlaps
@@ -19,13 +20,14 @@ __all__ = [
     "SETTINGS",
     "chosen_settings",
     "closest",
+    "load_arrays",
     "load_weights",
     "read_budget",
     "read_times",
     "widths",
 ]
 
-SETTINGS = ("online-sgd",)
+SETTINGS = tuple(CHAPTERS)
 """Settings that exist, by their names on the command line."""
 
 _NETWORK = "The network"
@@ -46,11 +48,15 @@ TeacherActivation = Annotated[
 ]
 Hidden = Annotated[int | None, typer.Option(help="Student width K. Default: 2.", rich_help_panel=_NETWORK)]
 TeacherHidden = Annotated[int | None, typer.Option(help="Teacher width M. Default: 2.", rich_help_panel=_NETWORK)]
-LearningRate = Annotated[float, typer.Option(help="eta of the first layer.", rich_help_panel=_NETWORK)]
-SecondLayerRate = Annotated[
-    float, typer.Option(help="eta_v of the second layer; 0 keeps it fixed.", rich_help_panel=_NETWORK)
+LearningRate = Annotated[
+    float | None, typer.Option(help="eta of the first layer. Default: 0.5.", rich_help_panel=_NETWORK)
 ]
-Noise = Annotated[float, typer.Option(help="Standard deviation of the label noise.", rich_help_panel=_NETWORK)]
+SecondLayerRate = Annotated[
+    float | None, typer.Option(help="eta_v of the second layer. Default: 0, fixed.", rich_help_panel=_NETWORK)
+]
+Noise = Annotated[
+    float | None, typer.Option(help="Standard deviation of the label noise. Default: 0.", rich_help_panel=_NETWORK)
+]
 Weights = Annotated[
     Path | None,
     typer.Option(
@@ -64,15 +70,30 @@ Config = Annotated[
 ]
 Dimension = Annotated[int | None, typer.Option(help="Inputs N. Default: 1000.", rich_help_panel=_RUN)]
 Replicas = Annotated[int | None, typer.Option(help="Number of networks.", rich_help_panel=_RUN)]
-Times = Annotated[str | None, typer.Option(metavar="'1,2,5'", help="Times in units of steps/N.", rich_help_panel=_RUN)]
-Method = Annotated[str, typer.Option(help="network, or overlaps: the exact chain of overlaps.", rich_help_panel=_RUN)]
-Precision = Annotated[str, typer.Option(help="Of the weights: float64 or float32.", rich_help_panel=_RUN)]
-Seed = Annotated[int, typer.Option(help="Seed of all randomness.", rich_help_panel=_RUN)]
+Times = Annotated[
+    str | None,
+    typer.Option(metavar="'1,2,5'", help="Times: steps/N, or step size x steps of a descent.", rich_help_panel=_RUN),
+]
+Step = Annotated[float | None, typer.Option(help="Size of a step of descent, the largest.", rich_help_panel=_RUN)]
+Method = Annotated[
+    str | None, typer.Option(help="network, or overlaps: the exact chain of overlaps.", rich_help_panel=_RUN)
+]
+Precision = Annotated[str | None, typer.Option(help="Of the weights: float64 or float32.", rich_help_panel=_RUN)]
+Seed = Annotated[int | None, typer.Option(help="Seed of all randomness. Default: 0.", rich_help_panel=_RUN)]
 Margin = Annotated[
-    float, typer.Option(help="Largest relative discrepancy that counts as agreement.", rich_help_panel=_RUN)
+    float | None,
+    typer.Option(
+        help="Largest relative discrepancy that counts as agreement. Default: 0.05, without randomness 0.001.",
+        rich_help_panel=_RUN,
+    ),
 ]
 FalseAlarmRate = Annotated[
-    float, typer.Option(help="Probability at most of refuting a true theory.", rich_help_panel=_RUN)
+    float | None,
+    typer.Option(help="Probability at most of refuting a true theory. Default: 1e-4.", rich_help_panel=_RUN),
+]
+Progressive = Annotated[
+    bool | None,
+    typer.Option("--progressive", help="Claim too that truncation never releases a sample.", rich_help_panel=_RUN),
 ]
 Budget = Annotated[
     str | None,
@@ -176,7 +197,7 @@ def load_weights(path: Path) -> Overlaps:
 
     names = ("student", "teacher", "second_layer", "teacher_second_layer")
     cure = f"save it with numpy.savez(file, {', '.join(f'{name}=...' for name in names)})"
-    arrays = _arrays(path, cure)
+    arrays = load_arrays("weights", path, cure)
     missing = [name for name in names if name not in arrays]
     if missing:
         problem = f"has no array {', '.join(missing)} (it has {', '.join(arrays) or 'none'})"
@@ -184,7 +205,28 @@ def load_weights(path: Path) -> Overlaps:
     return Overlaps.from_weights(**{name: arrays[name] for name in names})
 
 
-def _arrays(path: Path, cure: str) -> dict[str, Any]:
+def load_arrays(name: str, path: Path, cure: str) -> dict[str, Any]:
+    """Read the arrays of an ``.npz`` file.
+
+    Parameters
+    ----------
+    name : str
+        What names the file, for messages.
+    path : Path
+        The file.
+    cure : str
+        How to make such a file.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Empty for an ``.npy`` file, whose array has no name.
+
+    Raises
+    ------
+    AssumptionError
+        If the file can't be read.
+    """
     import zlib
     from zipfile import BadZipFile
 
@@ -196,13 +238,13 @@ def _arrays(path: Path, cure: str) -> dict[str, Any]:
             if isinstance(stored, np.ndarray):  # an .npy file: one array without a name
                 return {}
             with stored:
-                return {name: stored[name] for name in stored.files}
+                return {array: stored[array] for array in stored.files}
     except OSError as error:
         problem = f"can't be opened ({error.strerror or error})"
-        raise argument_error("weights", str(path), problem, "name a file that numpy.savez wrote") from None
+        raise argument_error(name, str(path), problem, "name a file that numpy.savez wrote") from None
     except (ValueError, EOFError, KeyError, BadZipFile, NotImplementedError, zlib.error) as error:
         problem = f"is damaged or no .npz file ({type(error).__name__}: {error})"
-        raise argument_error("weights", str(path), problem, cure) from None
+        raise argument_error(name, str(path), problem, cure) from None
 
 
 def widths(hidden: int | None, teacher_hidden: int | None, start: Overlaps | None) -> dict[str, int]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,18 +18,39 @@ from .report import number_text
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from .cli_chapters import Chapter
     from .report import Report
 
-__all__ = ["verify_settings"]
+__all__ = ["Job", "verify_settings"]
 
 _DEFAULT_REPLICAS = 64
 _WIDE = 125  # columns of a terminal that the full table of verdicts needs
 
 
+@dataclass(frozen=True)
+class Job:
+    """A setting to verify.
+
+    Attributes
+    ----------
+    chapter : Chapter
+        What is known of it.
+    setting : object
+        The setting.
+    run : mapping of str
+        Arguments of `hermiton.verify` apart from those of `verify_settings`.
+    folder : Path
+        Of its report.
+    """
+
+    chapter: Chapter
+    setting: Any
+    run: Mapping[str, Any]
+    folder: Path
+
+
 def verify_settings(
-    settings: Mapping[str, Any],
-    folders: Mapping[str, Path],
-    run: Mapping[str, Any],
+    jobs: Mapping[str, Job],
     *,
     replicas: int | None,
     budget: float | None,
@@ -42,12 +65,10 @@ def verify_settings(
 
     Parameters
     ----------
-    settings, folders : mapping of str
-        By name: the setting, and the folder of its report.
-    run : mapping of str
-        Arguments of `hermiton.verify` apart from those below.
+    jobs : mapping of str to Job
+        Settings by name.
     replicas : int, optional
-        Number of networks; 64 by default.
+        Number of networks where they are random; 64 by default.
     budget : float, optional
         Seconds for all settings together, in place of `replicas`.
     started : float
@@ -70,18 +91,27 @@ def verify_settings(
     """
     reports: dict[str, Report] = {}
     contents: dict[str, Any] = {}
+    for job in jobs.values():  # all are checked before the first takes its time
+        job.chapter.check(job.setting, job.run if replicas is None else {**job.run, "replicas": replicas})
+    order = list(jobs)
+    if budget is not None:  # what is left by those whose runs are no choice is shared by the others
+        order.sort(key=lambda name: jobs[name].chapter.sampled)
     with (
         resumable(default_store() if store is None else store, fresh) as kept,
         open_executor(executor) as pool,
     ):
-        for name, setting in settings.items():
-            # An even share of what is left of the time.
-            share = None if budget is None else budget / len(settings)
-            begun = started + (len(reports) * share if share is not None else 0.0)
-            result = _verify_one(setting, run, replicas, share, begun, pool, kept, display)
+        for name in order:
+            job = jobs[name]
+            begun = time.monotonic() if reports else started
+            share = None
+            if budget is not None:
+                # An even share of what is left of the time.
+                left = sum(jobs[other].chapter.sampled for other in order if other not in reports)
+                share = max(budget - (begun - started), 0.0) / max(left, 1)
+            result = _verify_one(job, replicas, share, begun, pool, kept, display)
             reports[name] = result
-            page = _write(result, folders[name])
-            contents[name] = json.loads((folders[name] / "report.json").read_text(encoding="utf-8"))
+            page = _write(result, job.folder)
+            contents[name] = json.loads((job.folder / "report.json").read_text(encoding="utf-8"))
             _show(result, page, as_json)
     codes = {report.exit_code for report in reports.values()}
     worst = 1 if 1 in codes else max(codes)
@@ -91,8 +121,7 @@ def verify_settings(
 
 
 def _verify_one(
-    setting: Any,
-    run: Mapping[str, Any],
+    job: Job,
     replicas: int | None,
     budget: float | None,
     begun: float,
@@ -100,15 +129,14 @@ def _verify_one(
     kept: SessionStore,
     display: Display,
 ) -> Report:
-    arguments = dict(run)
     with display.watching("compile"):
-        _warm_up(setting, arguments, _DEFAULT_REPLICAS if replicas is None else replicas)
+        job.chapter.warm_up(job.setting, job.run)
     with display.watching("derive"):
         from ..numerics.derive import derive
 
-        derivation = derive(setting)
+        derivation = derive(job.setting)
 
-    def verified(count: int, mark: Callable[[str], None] | None = None) -> Report:
+    def verified(mark: Callable[[str], None] | None = None, **count: int) -> Report:
         from .verbs import verify
 
         with display.stages() as stages:
@@ -119,40 +147,27 @@ def _verify_one(
                 return stages(stage)
 
             return verify(
-                setting,
+                job.setting,
                 derivation=derivation,
-                replicas=count,
                 store=kept,
                 executor=pool,
                 progress=progress,
-                **arguments,
+                **count,
+                **job.run,
             )
 
+    if not job.chapter.sampled:
+        return verified()
     if budget is None:
-        return verified(_DEFAULT_REPLICAS if replicas is None else replicas)
+        return verified(replicas=_DEFAULT_REPLICAS if replicas is None else replicas)
     passes: dict[int, Report] = {}
 
     def first(count: int, mark: Callable[[str], None]) -> None:
-        passes[count] = verified(count, mark)
+        passes[count] = verified(mark, replicas=count)
 
     chosen, why = replicas_within(budget, first, kept, begun)
     display.say(why)
-    return passes[chosen] if chosen in passes else verified(chosen)
-
-
-def _warm_up(setting: Any, run: Mapping[str, Any], replicas: int) -> None:
-    """Check the arguments and compile the networks, so that neither waits for the derivation or spoils the timing."""
-    from .online_sgd import check_verification, default_start, simulate_online_sgd
-
-    start = run["start"] or default_start(setting)
-    method, precision = run["method"], run["precision"]
-    names = ("margin", "false_alarm_rate")
-    _, size = check_verification(
-        setting, start, run["times"], run["dimension"], method, replicas, precision, *(run[name] for name in names)
-    )
-    simulate_online_sgd(
-        setting, start, [1 / size], dimension=size, method=method, precision=precision, replicas=1, rng=run["rng"]
-    )
+    return passes[chosen] if chosen in passes else verified(replicas=chosen)
 
 
 def _write(report: Report, folder: Path) -> Path:

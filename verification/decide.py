@@ -10,6 +10,8 @@ amount to, for example c/N). A simulation gives n independent replicas. `decide`
 "Not significantly different" is never a pass: a sample too small to see a discrepancy of the declared margin is
 undecided. A discrepancy smaller than the margin is never refuted, however large the sample: that is what the margin
 declares.
+
+An experiment without randomness is declared deterministic: one run then decides, and no alarm of it can be false.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,6 +61,8 @@ class Comparison:
         What replays the sample.
     binary : bool
         The sample holds outcomes 0 and 1; see `decide`.
+    deterministic : bool
+        The experiment has no randomness; see `decide`.
     """
 
     claim: str
@@ -71,6 +75,7 @@ class Comparison:
     coordinates: Mapping[str, Sequence[object]] | None = None
     seed: object = None
     binary: bool = False
+    deterministic: bool = False
 
 
 def decide(
@@ -84,6 +89,7 @@ def decide(
     allowance: float = 0.0,
     missed_alarm_rate: float = 1e-2,
     binary: bool = False,
+    deterministic: bool = False,
     seed: object = None,
     context: Mapping[str, object] | None = None,
 ) -> Verdict:
@@ -111,6 +117,11 @@ def decide(
     binary : bool
         The sample holds outcomes 0 and 1. The interval is then Clopper and Pearson's, which is exact; a sample of equal
         outcomes has an honest width instead of none.
+    deterministic : bool
+        The experiment has no randomness: a repetition gives the same number. One replica is enough then and is compared
+        exactly: "consistent" if it is within ``theory_error + allowance + margin``, else "refuted". The statistic is
+        the discrepancy beyond error and allowance in units of the margin, the threshold 1, the false-alarm rate 0.
+        Replicas that differ anyway count by their whole range.
     seed : object
         What replays the sample; kept.
     context : Mapping
@@ -189,6 +200,7 @@ def decide(
         np.array([_number("margin", margin)]),
         rate=_rate("false_alarm_rate", false_alarm_rate),
         binary=binary,
+        declared=deterministic,
     )
     return judged.verdict(0, claim, _rate("missed_alarm_rate", missed_alarm_rate), seed, dict(context or {}))
 
@@ -203,8 +215,8 @@ def decide_all(
     comparisons : sequence of Comparison
         The claims.
     family_false_alarm_rate : float
-        Bound on the probability that any true component of any claim is refuted; split equally (Bonferroni), which
-        needs no independence of the components.
+        Bound on the probability that any true component of any claim is refuted; split equally (Bonferroni) among the
+        components that are random, which needs no independence of them.
     missed_alarm_rate : float
         As in `decide`.
 
@@ -223,13 +235,22 @@ def decide_all(
     rate = _rate("family_false_alarm_rate", family_false_alarm_rate)
     missed = _rate("missed_alarm_rate", missed_alarm_rate)
     flat = [_flatten(comparison) for comparison in comparisons]
-    total = sum(columns.shape[1] for _, columns, *_ in flat)
-    if total == 0:
+    counts = [columns.shape[1] for _, columns, *_ in flat]
+    if not any(counts):
         raise argument_error("comparisons", len(flat), "hold no component to compare", "pass at least one")
+    random = sum(count for count, comparison in zip(counts, comparisons, strict=True) if not comparison.deterministic)
     verdicts: list[Verdict] = []
     for comparison, (contexts, columns, theory, error, allowance, margin) in zip(comparisons, flat, strict=True):
         judged = _judge(
-            comparison.claim, columns, theory, error, allowance, margin, rate=rate / total, binary=comparison.binary
+            comparison.claim,
+            columns,
+            theory,
+            error,
+            allowance,
+            margin,
+            rate=rate / max(random, 1),
+            binary=comparison.binary,
+            declared=comparison.deterministic,
         )
         for index, context in enumerate(contexts):
             verdicts.append(judged.verdict(index, comparison.claim, missed, comparison.seed, context))
@@ -356,7 +377,7 @@ class _Judgement:
         return float(_excess(self.mean, self.theory, self.theory_error + self.allowance)[at])
 
     def _needed(self, at: int, missed: float) -> int | None:
-        few = max(FEWEST - self.samples, 0)
+        few = 0 if self.deterministic[at] else max(FEWEST - self.samples, 0)
         sigma = float(self.standard_error[at]) * sqrt(self.samples)
         margin = float(self.margin[at])
         gap = abs(margin - self._excess(at))
@@ -370,7 +391,7 @@ class _Judgement:
         margin = float(self.margin[at])
         excess = self._excess(at)
         if outcome == "undecided":
-            if self.samples < FEWEST:
+            if self.samples < FEWEST and not self.deterministic[at]:
                 return f"{self.samples} replicas can't tell their own standard error: {FEWEST} is the least"
             if not self.trusted[at]:
                 return (
@@ -401,8 +422,12 @@ def _judge(
     *,
     rate: float,
     binary: bool = False,
+    declared: bool = False,
 ) -> _Judgement:
-    """Decide on every column of ``sample`` (n, c) against ``theory`` (c,), at ``rate`` each."""
+    """Decide on every column of ``sample`` (n, c) against ``theory`` (c,), at ``rate`` each.
+
+    ``declared``: the experiment was declared deterministic.
+    """
     n, columns = sample.shape
     if n == 0:
         raise argument_error("sample", sample.shape, "holds no replica", "simulate at least 8")
@@ -411,7 +436,15 @@ def _judge(
         if np.any(values < 0):
             raise argument_error(name, float(values.min()), "is negative", "give a bound, zero or larger")
     tolerance = theory_error + allowance
-    if binary:
+    if declared and binary:
+        raise argument_error("binary", True, "comes with deterministic", "declare one of the two")
+    if declared:
+        rate = 0.0
+        deterministic, trusted = np.full(columns, True), np.full(columns, True)
+        share, error = np.zeros(columns), np.zeros(columns)
+        lower, upper = sample.min(axis=0), sample.max(axis=0)
+        mean = np.clip(sample.mean(axis=0), lower, upper)
+    elif binary:
         wrong = sample[(sample != 0) & (sample != 1)]
         if wrong.size:
             raise argument_error("binary", True, f"but the sample holds {float(wrong[0])!r}", "pass outcomes 0 and 1")
@@ -438,6 +471,11 @@ def _judge(
         statistic = np.where(error > 0, excess / error, np.where(excess > towards + margin, inf, 0.0))
         threshold = np.where(error > 0, (towards + margin) / error, 0.0)
     farthest = np.maximum(upper - theory, theory - lower)
+    if declared:  # there is no error to measure the excess by, but what was declared
+        in_margins = excess / np.where(margin > 0, margin, 1.0)
+        above = np.where(margin > 0, np.maximum(in_margins, np.nextafter(1.0, 2.0)), inf)
+        statistic = np.where(excess > margin, above, np.minimum(in_margins, 1.0))
+        threshold = np.ones(columns)
     # An infinite limit comes from a sample of one or two: nothing is resolved.
     resolution = np.where(trusted, np.maximum(farthest - tolerance, 0.0), inf)
     refuted = trusted & (statistic > threshold)

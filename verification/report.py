@@ -48,14 +48,16 @@ class Curve:
     sample_time : (m,) array, optional
         Times of the sample; ``time`` by default.
     samples : int
-        Number of replicas, for the 95 % intervals of the mean.
+        Number of replicas, for the 95 % intervals of the mean; 1 for a run without randomness, whose standard error
+        is 0.
     unit : str
         Text at the vertical axis.
 
     Raises
     ------
     AssumptionError
-        Arrays of different lengths or with entries that are not finite, or a sample of fewer than two replicas.
+        Arrays of different lengths or with entries that are not finite, or a sample without replicas, or of one with a
+        standard error.
     """
 
     name: str
@@ -87,7 +89,7 @@ class Curve:
         if self.sample_mean.size:
             self._fit("sample_mean", self.sample_mean, self.times_of_sample)
             self._fit("sample_standard_error", self.sample_standard_error, self.sample_mean)
-            if self.samples < 2:
+            if self.samples < 1 or (self.samples == 1 and self.sample_standard_error.any()):
                 raise argument_error("samples", self.samples, "has no standard error", "pass the number of replicas")
         if not self.panel:
             object.__setattr__(self, "panel", self.name.partition("[")[0])
@@ -277,7 +279,8 @@ class Report:
             ]
             table.add_row(label, Text(claim.verdict, style=_COLOURS[claim.verdict]), *map(Text, numbers))
         total = min(1.0, sum(claim.false_alarm_rate for claim in self.verdicts))
-        table.caption = f"False-alarm rate of all claims together: at most {number_text(total, 2)}."
+        words = f"at most {number_text(total, 2)}" if total else "0, since no run has any randomness"
+        table.caption = f"False-alarm rate of all claims together: {words}."
         table.caption_justify = "left"
         return ClaimTable(table)
 

@@ -25,7 +25,7 @@ from .store import RunStore
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Sample", "Seed", "run_replicas", "seed_of", "simulate"]
+__all__ = ["Sample", "Seed", "opened", "run_replicas", "seed_of", "simulate"]
 
 Seed = int | np.random.SeedSequence | np.random.Generator
 
@@ -110,8 +110,8 @@ def simulate(setting: object, *arguments: object, **options: object) -> Sample:
 
     Parameters
     ----------
-    setting : OnlineSGD
-        What to simulate; further arguments depend on it: see its chapter, `hermiton.verification.online_sgd`.
+    setting : OnlineSGD, Truncation or UnconstrainedFeatures
+        What to simulate; further arguments depend on it: see its chapter, such as `hermiton.verification.online_sgd`.
 
     Returns
     -------
@@ -123,6 +123,19 @@ def simulate(setting: object, *arguments: object, **options: object) -> Sample:
         If `setting` is no setting or an argument is out of range.
     """
     raise argument_error("setting", setting, "is not a setting", "pass one of hermiton's settings, such as OnlineSGD()")
+
+
+def opened(store: str | Path | RunStore | None) -> RunStore | None:
+    """A store from itself or from the name of its folder.
+
+    Raises
+    ------
+    AssumptionError
+        If it is neither.
+    """
+    if store is not None and not isinstance(store, str | Path | RunStore):
+        raise argument_error("store", store, "is no store", "pass a folder, such as 'runs/', or a RunStore")
+    return RunStore(store) if isinstance(store, str | Path) else store
 
 
 def run_replicas(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numerics.codegen.kernel import kernel_source
+from ..numerics.derive import _source as kernel_text
 from ..numerics.provenance import provenance
 from ..numerics.solution import Solution
 from ..theory.derivation import Derivation
@@ -26,9 +26,11 @@ from .simulate import Sample
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["compare", "refined", "report_on", "verify"]
+__all__ = ["compare", "entries_compared", "refined", "report_on", "verify"]
 
 _DENSE = 200
+# Curves of one observable that a picture shows.
+_MOST_CURVES = 16
 
 
 @singledispatch
@@ -37,8 +39,8 @@ def verify(setting: object, *arguments: object, **options: object) -> Report:
 
     Parameters
     ----------
-    setting : OnlineSGD
-        What to verify; further arguments depend on it: see its chapter, `hermiton.verification.online_sgd`.
+    setting : OnlineSGD, Truncation or UnconstrainedFeatures
+        What to verify; further arguments depend on it: see its chapter, such as `hermiton.verification.online_sgd`.
 
     Returns
     -------
@@ -52,17 +54,17 @@ def verify(setting: object, *arguments: object, **options: object) -> Report:
     raise argument_error("setting", setting, "is not a setting", "pass one of hermiton's settings, such as OnlineSGD()")
 
 
-def refined(grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The times of a comparison and enough others, from 0 on, for a smooth curve."""
-    dense = np.concatenate([[0.0], np.geomspace(max(grid[-1] * 1e-3, 1e-6), grid[-1], _DENSE)])
+def refined(grid: NDArray[np.float64], count: int = _DENSE) -> NDArray[np.float64]:
+    """The times of a comparison and `count` others, from 0 on, for a smooth curve."""
+    dense = np.concatenate([[0.0], np.geomspace(max(grid[-1] * 1e-3, 1e-6), grid[-1], count)])
     far = np.abs(dense[:, None] - grid[None, :]).min(axis=1) > 1e-9 * grid[-1]
     return np.sort(np.concatenate([grid, dense[far]]))
 
 
-def _triangle(solution: Solution, name: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def entries_compared(solution: Solution, name: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Which entries of an observable are degrees of freedom: of a symmetric matrix the upper triangle."""
     arrays = (*solution.system.states, *(o.target for o in solution.system.observables))
-    symmetric = next(a.symmetric for a in arrays if a.binding == name)
+    symmetric = any(a.symmetric for a in arrays if a.binding == name)
     return np.triu(np.ones(shape, dtype=bool)) if symmetric else np.ones(shape, dtype=bool)
 
 
@@ -112,7 +114,7 @@ def compare(
                 sample=sample.data[name].values,
                 allowance=allowance[name].values,
                 margin=margin * scale,
-                where=_triangle(solution, name, theory.shape[1:]),
+                where=entries_compared(solution, name, theory.shape[1:]),
                 coordinates={"time": [float(t) for t in grid], **{d: range(theory.sizes[d]) for d in axes}},
                 seed=seed,
             )
@@ -128,7 +130,7 @@ def report_on(
     *,
     setting: str,
     false_alarm_rate: float,
-    seed: int,
+    seed: int | None = None,
 ) -> Report:
     """Decide the comparisons and put verdicts, curves, derivation and kernel into a report.
 
@@ -144,8 +146,8 @@ def report_on(
         The setting in words.
     false_alarm_rate : float
         Of all claims together.
-    seed : int
-        What replays the sample.
+    seed : int, optional
+        What replays the sample, where it is random.
 
     Returns
     -------
@@ -156,36 +158,43 @@ def report_on(
     for statement in theory.statements:
         ledger.add(statement.key, statement.standing, citation=statement.source)
     ledger.add(theory.title, theory.standing, rests_on=[s.key for s in theory.statements])
-    (system, *_) = theory.systems
+    system = solution.system
+    seeded = {} if seed is None else {"seed": seed}
     return Report(
         title=theory.title,
         setting=setting,
         verdicts=claims,
-        provenance=provenance(**{**solution.provenance, **sample.provenance, "seed": seed}),
+        provenance=provenance(**{**solution.provenance, **sample.provenance, **seeded}),
         derivation=[DerivationRow(s.title, s.standing, s.checks, s.source) for s in theory.statements],
         curves=_curves(solution, sample),
         equations=[f"{lhs} = {rhs}" for lhs, rhs in system.latex_equations()],
-        kernel=kernel_source(system),
+        kernel=kernel_text(system),
         ledger=ledger,
         tests={claim.claim: theory.title for claim in claims},
     )
 
 
 def _curves(solution: Solution, sample: Sample) -> list[Curve]:
-    mean, spread = sample.mean(), sample.standard_error()
+    """Curves of what both have; of an observable with many entries the first ones."""
+    mean = sample.mean()
+    # A single run has no randomness: nothing else is verified with fewer than eight.
+    spread = sample.standard_error() if sample.replicas > 1 else mean * 0.0
     arrays = {a.binding: a for a in (*solution.system.states, *(o.target for o in solution.system.observables))}
     curves = []
     for key in solution.data.data_vars:
         name = str(key)
+        if name not in sample.data:
+            continue
         variable = solution.data[name]
-        latex = arrays[name].latex or name
-        for index in np.argwhere(_triangle(solution, name, variable.shape[1:])) if variable.ndim > 1 else [()]:
+        latex = (arrays[name].latex if name in arrays else "") or _upright(name)
+        chosen = np.argwhere(entries_compared(solution, name, variable.shape[1:])) if variable.ndim > 1 else [()]
+        for index in chosen[:_MOST_CURVES]:
             place = (slice(None), *index)
             subscript = "".join(str(i + 1) for i in index)
             curves.append(
                 Curve(
                     name=f"{name}[{','.join(map(str, index))}]" if len(index) else name,
-                    label=f"{latex}_{{{subscript}}}" if subscript else latex,
+                    label=_subscripted(latex, subscript) if subscript else latex,
                     time=solution.data["time"].values,
                     theory=variable.values[place],
                     theory_error=solution.errors[name].values[place],
@@ -196,3 +205,13 @@ def _curves(solution: Solution, sample: Sample) -> list[Curve]:
                 )
             )
     return curves
+
+
+def _upright(name: str) -> str:
+    """A name of several letters as LaTeX."""
+    words = name.replace("_", r"\ ")
+    return rf"\mathrm{{{words}}}" if len(name) > 1 else name
+
+
+def _subscripted(latex: str, subscript: str) -> str:
+    return f"{{{latex}}}_{{{subscript}}}" if "_" in latex else f"{latex}_{{{subscript}}}"

@@ -214,7 +214,7 @@ def test_weights_give_widths_dimension_and_start(capsys: pytest.CaptureFixture[s
         "net.npz", student=rng.normal(size=(2, 50)), teacher=teacher, second_layer=[1, 1], teacher_second_layer=[1]
     )
     options = ["--activation", "identity", "--weights", "net.npz", "--times", "0.1", "--replicas", "8", "--json", "-q"]
-    assert main(["verify", *options, "--store", "runs"]) in (0, 2)
+    assert main(["verify", "online-sgd", *options, "--store", "runs"]) in (0, 2)
     report = json.loads(capsys.readouterr().out)["settings"]["online-sgd"]
     assert "with K=2" in report["setting"] and "with M=1" in report["setting"] and "N=50" in report["setting"]
 
@@ -394,7 +394,7 @@ def test_a_budget_chooses_the_number_of_networks(
 @pytest.mark.usefixtures("no_pictures")
 def test_budget_end_to_end(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*SMALL, "--method", "overlaps", "--dimension", "200", "--store", "runs", "--json", "--margin", "0.9"]
-    assert main(["verify", *arguments, "--budget", "0.001s"]) in (0, 2)
+    assert main(["verify", "online-sgd", *arguments, "--budget", "0.001s"]) in (0, 2)
     out, err = capsys.readouterr()
     assert json.loads(out)["settings"]["online-sgd"]["claims"][0]["samples"] == 8
     assert "8 networks fit the budget of 0.001 s" in " ".join(err.split())
@@ -504,3 +504,128 @@ def test_cache(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     assert main(["cache", "clear", "--runs"]) == 0
     assert "deleted 3 runs" in capsys.readouterr().out
     assert list((tmp_path / "cache/runs").iterdir()) == []
+
+
+# -- other settings ---------------------------------------------------------------------------------------------------
+
+TRUNCATION = """
+[setting]
+points = "data.npz"
+[start]
+thresholds = [0.2, -0.1]
+[run]
+times = [0.5, 1]
+step = 0.1
+"""
+
+
+@pytest.fixture
+def truncation_file(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Data of two classes in a file, and the equation without the statements behind it."""
+    from hermiton.numerics import derive as verb
+    from hermiton.theory.derivation import Derivation
+    from hermiton.theory.truncation import Truncation, truncation_flow
+    from hermiton.theory.truncation.statements import RATE
+
+    def quick(setting: Truncation) -> Derivation:
+        return Derivation("Truncation", setting, (), (truncation_flow(RATE),), kernel_source=verb._source)
+
+    monkeypatch.setattr(verb, "derive", quick)
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(20, 2))
+    np.savez("data.npz", points=points, labels=np.arange(20) % 2, targets=[[3.0, 2.0], [2.0, 4.0]])
+    return config(TRUNCATION)
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_truncation_from_a_file(truncation_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["truncation", "--config", truncation_file, "-q"]
+    assert main(["solve", *common, "--json"]) == 0
+    solved = json.loads(capsys.readouterr().out)
+    assert main(["simulate", *common, "--json", "--store", "runs", "--step", "0.001"]) == 0
+    simulated = json.loads(capsys.readouterr().out)
+    assert simulated["replicas"] == 1 and simulated["standard_error"] is None
+    assert simulated["provenance"]["step"] == "0.001"
+    np.testing.assert_allclose(simulated["mean"]["threshold"], solved["values"]["threshold"], atol=0.01)
+    assert main(["verify", *common, "--json", "--store", "runs"]) == 0
+    report = json.loads(capsys.readouterr().out)["settings"]["truncation"]
+    assert report["verdict"] == "consistent" and "20 samples in 2 classes" in report["setting"]
+    assert all(claim["samples"] == 1 and claim["false_alarm_rate"] == 0 for claim in report["claims"])
+    assert main(["derive", *common, "--source"]) == 0
+    assert "event to event" in capsys.readouterr().out
+
+
+def test_unconstrained_features_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    start = "[setting]\nclasses = 2\nper_class = 1\ndimension = 2\n[start]\nalpha = 0.2\neta = 0.1\n"
+    common = ["unconstrained-features", "--config", config(start), "--times", "0.5"]
+    assert main(["simulate", *common, "--json", "-q", "--store", "runs"]) == 0
+    assert json.loads(capsys.readouterr().out)["mean"]["alpha"][0] > 0.2
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "named"),
+    [
+        ("simulate", "[setting]\npoint = []", "did you mean points?"),
+        ("simulate", "[setting]\npoints = [[0.0]]", "lacks labels, targets"),
+        ("simulate", "[setting]\npoints = 'none.npz'", "setting.points='none.npz'"),
+        ("simulate", "[starts]", "did you mean start?"),
+        ("solve", "[start]\nthreshold = [1]", "did you mean thresholds?"),
+        ("verify", "[run]\ntimes = [0.33]", "times=0.33"),
+    ],
+)
+def test_bad_files_of_truncation(command: str, text: str, named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    times = [] if command == "verify" else ["--times", "0.5"]
+    assert main([command, "truncation", "--config", config(text), *times]) == 3
+    err = capsys.readouterr().err
+    assert named in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["verify", "truncation", "--replicas", "8"], "--replicas=8 has no meaning for truncation"),
+        (["simulate", "unconstrained-features", "--dimension", "9", "--times", "1"], "--dimension=9"),
+        (["derive", "truncation", "--activation", "erf"], "--activation='erf'"),
+        (["verify", "online-sgd", "--step", "0.1"], "--step=0.1"),
+        (["verify", "--config", "run.toml"], "name that SETTING"),
+        (["solve", "unconstrained-features"], "--times"),
+    ],
+)
+def test_options_of_other_settings_are_refused(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 3
+    err = capsys.readouterr().err
+    assert named in err and err.count("\n") == 1
+
+
+def test_every_setting_is_verified_where_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with its own options; those without a choice of runs go first where time is short."""
+    seen: list[tuple[str, dict[str, object]]] = []
+
+    def one(job: cli_verify.Job, *rest: object) -> object:
+        seen.append((type(job.setting).__name__, dict(job.run)))
+        raise KeyboardInterrupt if len(seen) == 3 else hm.VerificationError("stop")
+
+    def all_of(*arguments: object) -> object:
+        try:
+            return one(*arguments)  # type: ignore[arg-type]
+        except hm.VerificationError:
+            return _Empty()
+
+    class _Empty:
+        exit_code = 0
+
+    monkeypatch.setattr(cli_verify, "_verify_one", all_of)
+    monkeypatch.setattr(cli_verify, "_write", lambda report, folder: _noted(folder))
+    monkeypatch.setattr(cli_verify, "_show", lambda *arguments: None)
+    assert main(["verify", "-q", "--budget", "30s", "--hidden", "3", "--store", "runs"]) == 130
+    names = [name for name, _ in seen]
+    assert names[-1] == "OnlineSGD" and set(names[:2]) == {"Truncation", "UnconstrainedFeatures"}
+    assert "dimension" in seen[-1][1] and "dimension" not in seen[0][1]
+
+
+def _noted(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text("{}")
+    return folder

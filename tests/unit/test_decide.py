@@ -168,3 +168,55 @@ def test_sample_sizes_of_nonsense_are_refused(arguments: tuple[float, ...], name
 
 def test_a_coarse_question_still_needs_eight_replicas() -> None:
     assert sample_size(1e-6, 1.0, 1e-2, 1e-1) == 8
+
+
+# -- experiments without randomness -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(0.0, "consistent"), (0.16, "consistent"), (-0.17, "refuted")])
+def test_one_run_without_randomness_decides(value: float, verdict: str) -> None:
+    """Band: error 0.01, allowance 0.05, margin 0.1."""
+    given = {"theory": 0.0, "theory_error": 0.01, "allowance": 0.05, "margin": 0.1, "false_alarm_rate": 1e-3}
+    found = decide("claim", sample=[value], deterministic=True, **given)
+    assert (found.verdict, found.samples, found.standard_error, found.false_alarm_rate) == (verdict, 1, 0.0, 0.0)
+    assert found.threshold == 1.0 and found.needed is None
+    assert found.statistic == pytest.approx(max(abs(value) - 0.06, 0) / 0.1)
+    assert "deterministic observable" in found.reason
+    undeclared = decide("claim", sample=[value], **given)
+    assert undeclared.verdict == "undecided" and undeclared.needed == 7
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(1.0, "consistent"), (np.nextafter(1.0, 2), "refuted")])
+def test_without_a_margin_it_has_to_be_exact(value: float, verdict: str) -> None:
+    found = decide(
+        "claim", theory=1, theory_error=0, sample=[value], margin=0, false_alarm_rate=1e-3, deterministic=True
+    )
+    assert found.verdict == verdict
+
+
+def test_a_deterministic_claim_costs_the_others_nothing() -> None:
+    random = Comparison("random", theory=[0.0, 0.0], sample=np.zeros((9, 2)), margin=1.0)
+    fixed = Comparison("fixed", theory=np.zeros(98), sample=np.zeros((1, 98)), margin=0.0, deterministic=True)
+    verdicts = decide_all([random, fixed], family_false_alarm_rate=1e-2)
+    assert [v.false_alarm_rate for v in verdicts[:3]] == [5e-3, 5e-3, 0.0]
+    assert {claim.claim: claim.verdict for claim in aggregate(verdicts)} == {
+        "random": "consistent",
+        "fixed": "consistent",
+    }
+    assert decide_all([fixed], family_false_alarm_rate=1e-2)[0].verdict == "consistent"
+
+
+def test_runs_that_differ_count_by_their_range() -> None:
+    given = {"theory": 0.0, "theory_error": 0.0, "margin": 0.1, "false_alarm_rate": 1e-3, "deterministic": True}
+    assert decide("claim", sample=[0.05, 0.09], **given).verdict == "consistent"
+    straddling = decide("claim", sample=[0.05, 0.12], **given)
+    assert straddling.verdict == "undecided" and straddling.needed is None
+    assert decide("claim", sample=[0.3, 0.31], **given).verdict == "refuted"
+
+
+def test_nothing_random_is_binary() -> None:
+    with pytest.raises(AssumptionError, match="binary=True comes with"):
+        decide(
+            "claim", theory=1, theory_error=0, sample=[1.0], margin=0.1, false_alarm_rate=1e-3, binary=True,
+            deterministic=True,
+        )  # fmt: skip
