@@ -332,10 +332,12 @@ def test_closed_forms_at_extreme_scales(group: str, i: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("group", "i"), CASES)
 def test_closed_forms_at_many_points(group: str, i: int) -> None:
-    """Random points and all extreme ones for each activation; HERMITON_EXAMPLES=200 for a thorough run."""
+    """A random point and two extreme ones for each activation; HERMITON_EXAMPLES=200 for many, and all extreme ones."""
     case = GROUPS[group][i]
-    count = int(os.environ.get("HERMITON_EXAMPLES", "5"))
-    compare(case, admissible(case, [*points(count, 77 * (1 + CASES.index((group, i)))), *EXTREME]))
+    place = CASES.index((group, i))
+    count = int(os.environ.get("HERMITON_EXAMPLES", "1"))
+    extreme = EXTREME if count > 1 else [EXTREME[(place + shift) % len(EXTREME)] for shift in (1, 2)]
+    compare(case, admissible(case, [*points(count, 77 * (1 + place)), *extreme]))
 
 
 # -- and once with no ball at all -------------------------------------------------------------------------------------

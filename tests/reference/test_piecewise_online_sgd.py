@@ -30,6 +30,11 @@ SLOPES = {"relu": (0, 1), "leaky_relu": (mp.mpf(1) / 100, 1), "abs(z)": (-1, 1),
 
 def average(function: Callable[[Any], Any], rows: Any, degree: int) -> Any:
     """E of a homogeneous function of the fields ``rows @ (x, y)``, x and y standard normal."""
+
+    def along(t: Any) -> Any:
+        cosine, sine = mp.cos(t), mp.sin(t)
+        return function([u * cosine + w * sine for u, w in rows])
+
     cuts = {mp.mpf(0), 2 * mp.pi}
     for u, w in rows:
         angle = mp.atan2(-u, w)  # u cos + w sin vanishes
@@ -38,7 +43,7 @@ def average(function: Callable[[Any], Any], rows: Any, degree: int) -> Any:
     total = mp.mpf(0)
     for begin, end in itertools.pairwise(nodes):
         if end - begin > mp.mpf(10) ** -25:
-            total += mp.quad(lambda t: function([u * mp.cos(t) + w * mp.sin(t) for u, w in rows]), [begin, end])
+            total += mp.quad(along, [begin, end], method="gauss-legendre")
     return mp.sqrt(2) ** degree * mp.gamma(1 + mp.mpf(degree) / 2) * total / (2 * mp.pi)
 
 
