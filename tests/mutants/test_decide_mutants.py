@@ -255,7 +255,7 @@ MUTANTS = [
     ("too many replicas asked", "decide", "FEWEST = 8", "FEWEST = 9"),
     ("mean not clipped", "decide", "np.where(deterministic, np.clip(mean, low, high), mean)", "mean"),
     ("spread called rounding", "decide", "rounding = 64 * ", "rounding = 1e16 * "),
-    ("rate not split", "decide", "rate=rate / total", "rate=rate"),
+    ("rate not split", "decide", "rate=rate / max(random, 1)", "rate=rate"),
     ("needed ignores the margin", "decide", "gap = abs(margin - self._excess(at))", "gap = abs(self._excess(at))"),
     ("needed counts twice", "decide", "missed) - self.samples", "missed) - 2 * self.samples"),
     ("size without missed alarms", "decide", "width + z * sqrt(", "width + 0 * sqrt("),

@@ -108,7 +108,8 @@ def test_refuses(text: str, found: str) -> None:
     start = time.process_time()
     with pytest.raises(AssumptionError, match=found) as caught:
         parse_formula(text)
-    assert time.process_time() - start < 1
+    # What would blow up takes minutes; a collection of the garbage of a process that derived much takes a second.
+    assert time.process_time() - start < 10
     assert ": " in str(caught.value)
 
 
