@@ -14,7 +14,7 @@ from hermiton.theory.systems import OdeSystem, PiecewiseFlow
 from .codegen.kernel import kernel_source
 from .progress import statements
 
-__all__ = ["derive"]
+__all__ = ["derive", "system_source"]
 
 
 def derive(setting: object, *, progress: bool | Callable[[float], object] = False, **options: Any) -> Derivation:
@@ -22,7 +22,7 @@ def derive(setting: object, *, progress: bool | Callable[[float], object] = Fals
 
     Parameters
     ----------
-    setting : OnlineSGD, Truncation, UnconstrainedFeatures or Activation
+    setting : OnlineSGD, Truncation, TruncatedPopulation, UnconstrainedFeatures or Activation
         What to derive the equations, or the coefficients, of.
     progress : bool or callable
         Whether to show the latest checked statement, or what to call when all are.
@@ -53,10 +53,11 @@ def derive(setting: object, *, progress: bool | Callable[[float], object] = Fals
     8
     """
     with statements(progress):
-        return replace(derive_in_theory(setting, **options), kernel_source=_source)
+        return replace(derive_in_theory(setting, **options), kernel_source=system_source)
 
 
-def _source(system: OdeSystem) -> str:
+def system_source(system: OdeSystem) -> str:
+    """What is computed for a system: its kernel, or the text of what is evaluated without one."""
     if isinstance(system, PiecewiseFlow):
         from .piecewise_flow import flow_source
 

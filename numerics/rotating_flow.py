@@ -23,7 +23,7 @@ from .neural_collapse import CollapseMetrics, Undefined
 from .ode import Status
 from .progress import reporter
 from .provenance import provenance
-from .rotation_steps import Path, Slope, State, Stopped, follow, nearest_orthogonal, refollow
+from .rotation_steps import Slope, State, Stopped, follow, nearest_orthogonal, refollow
 from .solution import Solution
 from .solve import UnfinishedError
 
@@ -93,17 +93,23 @@ class _Bound:
             for array, slope in zip(self.system.states, slopes, strict=True)
         ], flags
 
-    def observe(self, state: State) -> dict[str, Real]:
-        """The state and the observables, by name."""
+    def observe(self, state: State, measure: CollapseMetrics | None) -> dict[str, Real | Undefined]:
+        """The state, the observables and the metrics, by name."""
         values = self.at(state)
         seen = {item.target.name: values.defined(item, self.sizes) for item in self.system.observables}
         groups = _together((*self.system.states, *(item.target for item in self.system.observables)))
-        return {
+        found: dict[str, Real | Undefined] = {
             name: np.stack([{**values.arrays, **seen}[array.name] for array in group])
             if group[0].slot
             else {**values.arrays, **seen}[group[0].name]
             for name, group in groups.items()
         }
+        classifier = self.system.classifier
+        if measure is not None and classifier is not None:
+            arrays = (classifier.features, classifier.weights, classifier.bias)
+            for name, one in measure(*(values.arrays[array.name] for array in arrays)).items():
+                found[name] = one if isinstance(one, Undefined) else np.array(one.value)
+        return found
 
 
 def _antisymmetric(array: Array, omega: Real) -> Real:
@@ -276,11 +282,20 @@ def solve_rotating(
         except Stopped as stop:
             status: Status = "diverged" if stop.diverged else "step limit"
             raise UnfinishedError(status, stop.time, end, "stop earlier, or start elsewhere") from None
-        seen, rough = ([bound.observe(state) for state in path.states] for path in (fine, coarse))
+        measure = None
+        if system.classifier is not None:
+            measure = CollapseMetrics(system.classifier, bound.constants.arrays[system.classifier.labels.name])
+        seen, rough = ([bound.observe(state, measure) for state in path.states] for path in (fine, coarse))
     nodes = np.array(fine.times)
-    metrics, attributes = _collapse(bound, fine, coarse)
-    both = {name: (np.stack([one[name] for one in seen]), np.stack([one[name] for one in rough])) for name in seen[0]}
-    both |= metrics
+    both: dict[str, tuple[Real, Real]] = {}
+    attributes: dict[str, str] = {}
+    for name in seen[0]:
+        curves = [[one[name] for one in run] for run in (seen, rough)]
+        lost = [(t, one) for curve in curves for t, one in zip(nodes, curve, strict=True) if isinstance(one, Undefined)]
+        if lost:
+            attributes[name] = f"not defined at time {lost[0][0]:.6g}: {lost[0][1].reason}"
+        else:
+            both[name] = np.stack(curves[0]), np.stack(curves[1])  # type: ignore[arg-type]
     shift = _shift(nodes, [both[name] for name in _together(system.states)], np.array(coarse.defects))
     values, errors = {}, {}
     for name, (one, other) in both.items():
@@ -296,29 +311,6 @@ def solve_rotating(
     )
     data = _labelled(system, values, times).assign_attrs(attributes)
     return Solution(setting, system, data, _labelled(system, errors, times), record)
-
-
-def _collapse(bound: _Bound, fine: Path, coarse: Path) -> tuple[dict[str, tuple[Real, Real]], dict[str, str]]:
-    """Metrics of the classifier at the nodes of both runs; or why there are none."""
-    classifier = bound.system.classifier
-    if classifier is None:
-        return {}, {}
-    measure = CollapseMetrics(classifier, bound.constants.arrays[classifier.labels.name])
-    arrays = (classifier.features, classifier.weights, classifier.bias)
-    found: dict[str, list[list[float]]] = {item.target.binding: [] for item in classifier.metrics}
-    lost: dict[str, str] = {}
-    for path in (fine, coarse):
-        for curves in found.values():
-            curves.append([])
-        for time, state in zip(fine.times, path.states, strict=True):
-            values = bound.at(state).arrays
-            for name, one in measure(*(values[array.name] for array in arrays)).items():
-                if isinstance(one, Undefined):
-                    lost.setdefault(name, f"not defined at time {time:.6g}: {one.reason}")
-                else:
-                    found[name][-1].append(one.value)
-    kept = {name: (np.array(one), np.array(other)) for name, (one, other) in found.items() if name not in lost}
-    return kept, lost
 
 
 def _slope(nodes: Real, values: Real) -> Real:

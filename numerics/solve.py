@@ -249,7 +249,7 @@ def solve(
 
     Parameters
     ----------
-    setting : OnlineSGD, Truncation or UnconstrainedFeatures
+    setting : OnlineSGD, Truncation, TruncatedPopulation or UnconstrainedFeatures
         What to solve. A `Truncation` whose thresholds go separate ways is solved exactly, from event to event:
         tolerances and method play no role. One that couples them is followed at steps of order 4 (method plays no
         role), whose tolerance where samples cross thresholds is 3e-5, whatever a smaller `rtol` down to 1e-8 asks for.

@@ -17,7 +17,7 @@ def derive(setting: object, **options: Any) -> Derivation:
 
     Parameters
     ----------
-    setting : OnlineSGD, Truncation, UnconstrainedFeatures or Activation
+    setting : OnlineSGD, Truncation, TruncatedPopulation, UnconstrainedFeatures or Activation
         What to derive the equations, or the coefficients, of.
     **options
         For an activation those of :func:`hermiton.theory.gaussian.hermite_derivation.derive_hermite`: ``order``,

@@ -25,9 +25,9 @@ from ..theory.errors import AccuracyError, VerificationError, argument_error
 from ..theory.online_sgd import OnlineSGD
 from .functions import scalar_functions
 from .report import Report
-from .simulate import Sample, Seed, run_replicas, seed_of, simulate
+from .simulate import Sample, Seed, opened, run_replicas, seed_of, simulate
 from .store import RunStore
-from .verify import compare, refined, report_on, verify
+from .verify import compare, refined, report_on, staged, verify
 
 __all__ = [
     "CLAIMS",
@@ -139,10 +139,6 @@ def simulate_online_sgd(
     """
     grid, size = check_run(setting, start, times, dimension, method, replicas, precision)
     entropy, key = seed_of(rng)
-    if store is not None and not isinstance(store, str | Path | RunStore):
-        raise argument_error("store", store, "is no store", "pass a folder, such as 'runs/', or a RunStore")
-    if executor is not None and not isinstance(executor, Executor):
-        raise argument_error("executor", executor, "is no executor", "pass one of concurrent.futures, or leave it out")
     exact = method == "network" and start.weights is not None
     common: dict[str, Any] = {
         "chapter": "online_sgd",
@@ -162,7 +158,7 @@ def simulate_online_sgd(
         _replica,
         [{**common, "replica": r} for r in range(replicas)],
         setting,
-        RunStore(store) if isinstance(store, str | Path) else store,
+        opened(store),
         executor,
         progress,
     )
@@ -364,9 +360,7 @@ def verify_online_sgd(
     entropy, key = seed_of(rng)
     store = RunStore(store) if isinstance(store, str | Path) else store
 
-    def report(what: str) -> bool | Callable[[float], object]:
-        return progress(what) if callable(progress) else progress
-
+    report = staged(progress)
     theory = derive(setting) if derivation is None else derivation
     solution = solve(setting, first, refined(grid), rtol=rtol, derivation=theory, progress=report("solve"))
     sample = simulate_online_sgd(

@@ -110,7 +110,7 @@ def simulate(setting: object, *arguments: object, **options: object) -> Sample:
 
     Parameters
     ----------
-    setting : OnlineSGD, Truncation or UnconstrainedFeatures
+    setting : OnlineSGD, Truncation, TruncatedPopulation or UnconstrainedFeatures
         What to simulate; further arguments depend on it: see its chapter, such as `hermiton.verification.online_sgd`.
 
     Returns
@@ -167,9 +167,16 @@ def run_replicas(
     -------
     list of xarray.Dataset
         In the order given.
+
+    Raises
+    ------
+    AssumptionError
+        If the executor is none.
     """
     import xarray as xr
 
+    if executor is not None and not isinstance(executor, Executor):
+        raise argument_error("executor", executor, "is no executor", "pass one of concurrent.futures, or leave it out")
     results: list[Any] = [store.load(s) if store is not None else None for s in specifications]
     missing = [n for n, found in enumerate(results) if found is None]
     own = executor is None

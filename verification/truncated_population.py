@@ -31,7 +31,7 @@ from .halving import whole
 from .report import Report
 from .simulate import Sample, Seed, opened, run_replicas, seed_of, simulate
 from .store import RunStore
-from .verify import refined, report_on, verify
+from .verify import refined, report_on, staged, verify
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -169,8 +169,6 @@ def simulate_truncated_population(
     _whole_number("samples", samples, "draw at least one point")
     _whole_number("replicas", replicas, "run at least one network")
     entropy, key = seed_of(rng)
-    if executor is not None and not isinstance(executor, Executor):
-        raise argument_error("executor", executor, "is no executor", "pass one of concurrent.futures, or leave it out")
     common: dict[str, Any] = {
         "chapter": "truncated_population",
         "distribution": str(setting.cumulative),
@@ -331,9 +329,7 @@ def verify_truncated_population(
     entropy, key = seed_of(rng)
     shelf = opened(store)
 
-    def report(what: str) -> bool | Callable[[float], object]:
-        return progress(what) if callable(progress) else progress
-
+    report = staged(progress)
     theory = derive(setting) if derivation is None else derivation
     begin = first if isinstance(first, PopulationStart) else PopulationStart(setting, first, derivation=theory)
     solution = solve(setting, begin, refined(grid), rtol=rtol, derivation=theory, progress=report("solve"))

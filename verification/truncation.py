@@ -15,20 +15,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..numerics.derive import derive
-from ..numerics.indexed_values import IndexedValues, bound_array, index_arrays
+from ..numerics.indexed_values import IndexedValues, shape_of
+from ..numerics.piecewise_flow import bound_values
 from ..numerics.provenance import provenance
 from ..numerics.solution import Solution
 from ..numerics.solve import solve
 from ..theory.derivation import Derivation
 from ..theory.errors import AccuracyError, VerificationError, argument_error
-from ..theory.systems import Definition, IndexSum, PiecewiseFlow
+from ..theory.systems import IndexSum, PiecewiseFlow
 from ..theory.truncation import Truncation
+from ..theory.truncation.entries import Y
 from .decide import Comparison
 from .halving import check_step, checked_descent, coordinates, follows, order_of_deviation, steps_of, whole
 from .report import Report
 from .simulate import Sample, opened, run_replicas, simulate
 from .store import RunStore
-from .verify import refined, report_on, verify
+from .verify import refined, report_on, staged, verify
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -184,23 +186,16 @@ def simulate_truncation(
         If the descent diverges; says when.
     """
     specification = _specification(setting, start, coordinates, scales)
-    (run,) = _descents(
-        [{**specification, "step": step, "times": whole(times, step)[0]}], setting, store, executor, progress
+    (run,) = run_replicas(
+        _descent,
+        [{**specification, "step": step, "times": whole(times, step)[0]}],
+        setting,
+        opened(store),
+        executor,
+        progress,
     )
     data = run.expand_dims("replica")
     return Sample(setting, data, provenance(method=f"descent, {coordinates} coordinates", step=repr(float(step))))
-
-
-def _descents(
-    specifications: list[dict[str, Any]],
-    setting: Truncation,
-    store: str | Path | RunStore | None,
-    executor: Executor | None,
-    progress: bool | Callable[[float], object],
-) -> list[xr.Dataset]:
-    if executor is not None and not isinstance(executor, Executor):
-        raise argument_error("executor", executor, "is no executor", "pass one of concurrent.futures, or leave it out")
-    return run_replicas(_descent, specifications, setting, opened(store), executor, progress)
 
 
 def _rotations(setting: Truncation) -> Array:
@@ -436,9 +431,7 @@ def verify_truncation(
     )
     counts = whole(grid, step)[1]
 
-    def report(what: str) -> bool | Callable[[float], object]:
-        return progress(what) if callable(progress) else progress
-
+    report = staged(progress)
     theory = derive(setting) if derivation is None else derivation
     solution = solve(setting, first, refined(grid, _DENSE), derivation=theory, progress=report("solve"))
     pairs = np.unique(np.concatenate([counts, counts + 1]))
@@ -446,7 +439,9 @@ def verify_truncation(
     specifications = [{**specification, "step": h, "times": grid} for h in steps]
     stepped = {**specification, "step": step, "times": pairs * step}
     stepped["times"][np.searchsorted(pairs, counts)] = grid
-    runs = _descents([*specifications[1:], stepped], setting, store, executor, report("simulate networks"))
+    runs = run_replicas(
+        _descent, [*specifications[1:], stepped], setting, opened(store), executor, report("simulate networks")
+    )
     before, after = (runs[-1].isel(time=np.searchsorted(pairs, at)) for at in (counts, counts + 1))
     runs = [before, *runs[:-1]]
 
@@ -562,21 +557,6 @@ def _counted(solution: Solution, specification: Mapping[str, Any], grid: Array) 
     return comparisons
 
 
-def _bound(system: PiecewiseFlow, setting: Truncation) -> tuple[IndexedValues, dict[str, int]]:
-    """Parameters of a system and the definitions that don't move, as arrays."""
-    sizes = dict(setting.sizes)
-    values = IndexedValues({}, {axis.size: sizes[str(axis.size)] for axis in system.sets})
-    indices = index_arrays(system)
-    for array in system.parameters:
-        bound = bound_array(array, getattr(setting, array.binding), sizes)
-        values.arrays[array.name] = bound.astype(np.intp) if array.name in indices else bound
-    for item in system.definitions:
-        assert isinstance(item, Definition)
-        if item not in system.following:
-            values.arrays[item.target.name] = values.defined(item, sizes)
-    return values, sizes
-
-
 def _velocities(
     theory: Derivation, solution: Solution, setting: Truncation, before: xr.Dataset, after: xr.Dataset, step: float
 ) -> list[Comparison]:
@@ -585,18 +565,20 @@ def _velocities(
     assert isinstance(system, PiecewiseFlow)
     thresholds = before["threshold"]
     velocity = (after["threshold"].values - thresholds.values) / step
-    values, sizes = _bound(system, setting)
+    values, sizes = bound_values(system, setting), setting.sizes
     state, (equation,) = system.states[0], system.equations
     flow = np.stack(
         [
-            IndexedValues({**values.arrays, state.name: at}, values.extents).defined(equation, sizes)
+            IndexedValues({**values.arrays, state.name: at.reshape(shape_of(state, sizes))}, values.extents)
+            .defined(equation, sizes)
+            .reshape(at.shape)
             for at in thresholds.values
         ]
     )
     claims = {_VELOCITY: flow}
     pull = next((s.rhs for s in theory.statements if s.key == "rate_classes"), None)
     if pull is not None:
-        claims[_RATE] = _pull_of_masses(pull, setting, before)
+        claims[_RATE] = _pull_of_masses(pull, values.arrays[Y.name], setting, before)
     rounding = 8 * _EPS * float(np.abs(thresholds).max()) / step
     largest = float(np.abs(velocity).max())
     return [
@@ -613,8 +595,11 @@ def _velocities(
     ]
 
 
-def _pull_of_masses(pull: Any, setting: Truncation, run: xr.Dataset) -> Array:
-    """The right-hand side by classes, (B3), with the network's own masses in the place of its sum over samples."""
+def _pull_of_masses(pull: Any, labels: Array, setting: Truncation, run: xr.Dataset) -> Array:
+    """The right-hand side by classes, (B3), with the network's own masses in the place of its sum over samples.
+
+    `labels` are those of the classes, (C, d), in the space of the inputs.
+    """
     import sympy as sp
 
     from ..theory.systems import Array as Entries
@@ -624,8 +609,6 @@ def _pull_of_masses(pull: Any, setting: Truncation, run: xr.Dataset) -> Array:
     (j,) = {entry.indices[0] for entry in pull.atoms(sp.Indexed) if entry.base.label == THETA[0].base.label}
     sums = [part for part in pull.atoms(IndexSum) if part.has(sp.KroneckerDelta) and not part.body.has(IndexSum)]
     by_mass = pull.xreplace({part: masses[pull.atoms(IndexSum).difference(sums).pop().index, j] for part in sums})
-    outputs = np.linalg.pinv(np.asarray(setting.output_weights, dtype=np.float64))
-    shifted = np.asarray(setting.targets, dtype=np.float64) - np.asarray(setting.output_bias, dtype=np.float64)
     rotations = _rotations(setting)
     extents = {C: setting.sizes["C"], d: setting.sizes["d"]}
     shape = (len(run["time"]), len(rotations))
@@ -636,7 +619,7 @@ def _pull_of_masses(pull: Any, setting: Truncation, run: xr.Dataset) -> Array:
         arrays = {
             "class_mass": mass[time, layer],
             THETA.name: theta[time, layer],
-            "T": shifted @ outputs.T @ rotations[layer].T,
+            "T": labels @ rotations[layer].T,
         }
         result[time, layer] = IndexedValues(arrays, extents)(by_mass, (j,), {})
     return result.reshape(run["threshold"].shape)

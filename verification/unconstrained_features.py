@@ -36,7 +36,7 @@ from .halving import (
 from .report import Report
 from .simulate import Sample, opened, run_replicas, simulate
 from .store import RunStore
-from .verify import refined, report_on, verify
+from .verify import refined, report_on, staged, verify
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -169,20 +169,8 @@ def simulate_unconstrained_features(
     size = default_step(setting) if step is None else step
     specification = _specification(setting, start)
     one = {**specification, "step": size, "times": whole(times, size)[0]}
-    (run,) = _descents([one], setting, store, executor, progress)
+    (run,) = run_replicas(_descent, [one], setting, opened(store), executor, progress)
     return Sample(setting, run.expand_dims("replica"), provenance(method="descent", step=repr(float(size))))
-
-
-def _descents(
-    specifications: list[dict[str, Any]],
-    setting: UnconstrainedFeatures,
-    store: str | Path | RunStore | None,
-    executor: Executor | None,
-    progress: bool | Callable[[float], object],
-) -> list[xr.Dataset]:
-    if executor is not None and not isinstance(executor, Executor):
-        raise argument_error("executor", executor, "is no executor", "pass one of concurrent.futures, or leave it out")
-    return run_replicas(_descent, specifications, setting, opened(store), executor, progress)
 
 
 def frame(setting: UnconstrainedFeatures) -> Array:
@@ -381,15 +369,13 @@ def verify_unconstrained_features(
         setting, start, times, step, halvings, margin, false_alarm_rate
     )
 
-    def report(what: str) -> bool | Callable[[float], object]:
-        return progress(what) if callable(progress) else progress
-
+    report = staged(progress)
     theory = derive(setting) if derivation is None else derivation
     tested = equations_for(theory, first)
     solution = solve(setting, first, refined(grid), rtol=rtol, derivation=tested, progress=report("solve"))
     steps = steps_of(size, halvings)
     specifications = [{**specification, "step": h, "times": grid} for h in steps]
-    runs = _descents(specifications, setting, store, executor, report("simulate networks"))
+    runs = run_replicas(_descent, specifications, setting, opened(store), executor, report("simulate networks"))
 
     comparisons = follows(
         solution, runs, CLAIMS, margin=margin, relative=("loss",), dimensionless=("nc1", "nc2", "nc3")

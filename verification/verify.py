@@ -6,14 +6,14 @@ is claimed, and how large the neglected order may be, is the chapter's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import singledispatch
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numerics.derive import _source as kernel_text
+from ..numerics.derive import system_source
 from ..numerics.provenance import provenance
 from ..numerics.solution import Solution
 from ..theory.derivation import Derivation
@@ -26,7 +26,7 @@ from .simulate import Sample
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["compare", "entries_compared", "refined", "report_on", "verify"]
+__all__ = ["compare", "entries_compared", "refined", "report_on", "staged", "verify"]
 
 _DENSE = 200
 # Curves of one observable that a picture shows.
@@ -39,7 +39,7 @@ def verify(setting: object, *arguments: object, **options: object) -> Report:
 
     Parameters
     ----------
-    setting : OnlineSGD, Truncation or UnconstrainedFeatures
+    setting : OnlineSGD, Truncation, TruncatedPopulation or UnconstrainedFeatures
         What to verify; further arguments depend on it: see its chapter, such as `hermiton.verification.online_sgd`.
 
     Returns
@@ -52,6 +52,13 @@ def verify(setting: object, *arguments: object, **options: object) -> Report:
         If `setting` is no setting or an argument is out of range.
     """
     raise argument_error("setting", setting, "is not a setting", "pass one of hermiton's settings, such as OnlineSGD()")
+
+
+def staged(
+    progress: bool | Callable[[str], Callable[[float], object]],
+) -> Callable[[str], bool | Callable[[float], object]]:
+    """What shows the progress of a stage, given what is being done in it."""
+    return progress if callable(progress) else lambda what: progress
 
 
 def refined(grid: NDArray[np.float64], count: int = _DENSE) -> NDArray[np.float64]:
@@ -168,7 +175,7 @@ def report_on(
         derivation=[DerivationRow(s.title, s.standing, s.checks, s.source) for s in theory.statements],
         curves=_curves(solution, sample),
         equations=[f"{lhs} = {rhs}" for lhs, rhs in system.latex_equations()],
-        kernel=kernel_text(system),
+        kernel=system_source(system),
         ledger=ledger,
         tests={claim.claim: theory.title for claim in claims},
     )

@@ -528,7 +528,7 @@ def truncation_file(monkeypatch: pytest.MonkeyPatch) -> str:
     from hermiton.theory.truncation.statements import RATE
 
     def quick(setting: Truncation) -> Derivation:
-        return Derivation("Truncation", setting, (), (truncation_flow(RATE),), kernel_source=verb._source)
+        return Derivation("Truncation", setting, (), (truncation_flow(RATE),), kernel_source=verb.system_source)
 
     monkeypatch.setattr(verb, "derive", quick)
     rng = np.random.default_rng(0)
