@@ -33,6 +33,10 @@ TITLES = {
 LOGARITHMIC = frozenset({"generalization_error"})
 #: More points than this on one curve hide the line they are compared with.
 MOST_POINTS = 24
+#: More curves than this can't be told apart by colour, and their legend would leave no room for them.
+MOST_NAMES = 9
+#: Labels of more characters than this are set in fewer columns.
+SHORT = 5
 
 
 def draw(curves: "Sequence[Curve]") -> "Figure":
@@ -89,11 +93,15 @@ def _panel(axes: "Axes", name: str, curves: "Sequence[Curve]") -> None:
     unit = next((curve.unit for curve in curves if curve.unit), "")
     axes.set_xlabel("time  $t$", fontsize=9.5, color=INK)
     axes.set_ylabel(unit, fontsize=9.5, color=INK)
-    columns = min(len(curves), 6)
+    short = all(_characters(curve.label or curve.name) <= SHORT for curve in curves)
+    columns = min(len(curves), 6 if short else 3)
     legend_rows = -(-len(curves) // columns)
-    show_legend = len(curves) > 1 or bool(curves[0].label)
+    show_legend = 1 < len(curves) <= MOST_NAMES or (len(curves) == 1 and bool(curves[0].label))
     pad = 8 + (16 * legend_rows if show_legend else 0)
-    axes.set_title(TITLES.get(name, name), loc="left", fontsize=10.5, color=INK, fontweight="bold", pad=pad)
+    title = TITLES.get(name, name.replace("_", " "))
+    if len(curves) > MOST_NAMES:
+        title += f": {len(curves)} entries"
+    axes.set_title(title, loc="left", fontsize=10.5, color=INK, fontweight="bold", pad=pad)
     if show_legend:
         axes.legend(
             loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, frameon=False, fontsize=9.5, labelcolor=INK,
@@ -109,12 +117,20 @@ def _panel(axes: "Axes", name: str, curves: "Sequence[Curve]") -> None:
     axes.margins(x=0.02)
 
 
+def _characters(label: str) -> int:
+    """About how many characters wide a label prints."""
+    text = re.sub(r"\\(?:mathrm|tilde|hat|bar)\b|\\ ", "", label)
+    return len(re.sub(r"[$_^{} ]", "", re.sub(r"\\[A-Za-z]+", "x", text)))
+
+
 def _caption(curves: "Sequence[Curve]") -> str:
     simulated = sorted({curve.samples for curve in curves if curve.sample_mean.size})
     if not simulated:
         return "Lines: theory."
     replicas = str(simulated[0]) if len(simulated) == 1 else f"{simulated[0]} to {simulated[-1]}"
     text = f"Lines: theory.  Points: mean of {replicas} simulated replicas; bars: 95 % confidence interval of the mean."
+    if simulated == [1]:
+        text = "Lines: theory.  Points: a run that has no randomness."
     if any(curve.sample_mean.size > MOST_POINTS for curve in curves):
         text += "  Not every compared time is drawn."
     return text

@@ -197,7 +197,7 @@ def _curves(solution: Solution, sample: Sample) -> list[Curve]:
         chosen = np.argwhere(entries_compared(solution, name, variable.shape[1:])) if variable.ndim > 1 else [()]
         for index in chosen[:_MOST_CURVES]:
             place = (slice(None), *index)
-            subscript = "".join(str(i + 1) for i in index)
+            subscript = ("," if max(variable.shape[1:], default=0) > 9 else "").join(str(i + 1) for i in index)
             curves.append(
                 Curve(
                     name=f"{name}[{','.join(map(str, index))}]" if len(index) else name,

@@ -145,6 +145,25 @@ def test_any_number_of_panels_is_laid_out_without_overlap(count: int) -> None:
         assert not any(one.overlaps(other) for other in boxes[:i])
 
 
+@pytest.mark.parametrize(("count", "named"), [(9, True), (10, False)])
+def test_many_curves_keep_their_room(count: int, named: bool) -> None:
+    """Names of many entries would be wider than their panel: the panels beside it stay as wide as it."""
+    many = [Curve(f"imbalance[{k},0]", TIMES, TIMES, rf"\mathrm{{imbalance}}_{{{k}1}}") for k in range(count)]
+    figure = report(curves=[*many, Curve("v", TIMES, TIMES)]).plot()
+    figure.draw_without_rendering()
+    panels = figure.axes
+    assert (panels[0].get_legend() is not None) == named
+    assert ("entries" in panels[0].get_title(loc="left")) != named
+    assert all(panel.get_position().width > 0.3 for panel in panels)
+
+
+def test_a_run_without_randomness_is_called_so() -> None:
+    zero = np.zeros(len(TIMES))
+    only = Curve("v", TIMES, TIMES, sample_mean=TIMES, sample_standard_error=zero, samples=1)
+    figure = report(curves=[only]).plot()
+    assert "a run that has no randomness" in figure.get_supxlabel()
+
+
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_the_plot_is_saved_in_the_format_of_its_name(tmp_path: Path, ending: str) -> None:
     path = tmp_path / "new" / f"curves.{ending}"
